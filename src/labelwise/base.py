@@ -1,0 +1,205 @@
+"""Contracts that every method keeps: typed fields, their ranges, and the card.
+
+Nothing here imports torch: a method without a network costs no more than scikit-learn to import.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, dataclass_transform, get_args, get_origin
+
+from sklearn.base import BaseEstimator
+
+UNLABELED = -1
+"""The code of a row without a label, in every array of class codes."""
+
+
+class InputError(ValueError):
+    """Bad input from the user: the message names the argument, what was found, what is accepted and what to do."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers allowed for a field: an interval, with its ends in or out, whole numbers only if asked."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    low_open: bool = False
+    high_open: bool = False
+    whole: bool = False
+
+    def __contains__(self, value: object) -> bool:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+            return False
+        if self.whole and not isinstance(value, numbers.Integral):
+            return False
+        number = float(value)
+        above = number > self.low if self.low_open else number >= self.low
+        below = number < self.high if self.high_open else number <= self.high
+        return above and below
+
+    def __str__(self) -> str:
+        left = "(" if self.low_open or self.low == -math.inf else "["
+        right = ")" if self.high_open or self.high == math.inf else "]"
+        return f"{'a whole number' if self.whole else 'a number'} in {left}{self.low:g}, {self.high:g}{right}"
+
+
+Positive = Range(low=0, low_open=True)
+NonNegative = Range(low=0)
+Fraction = Range(low=0, high=1)
+Count = Range(low=1, whole=True)
+Natural = Range(low=0, whole=True)
+
+
+@cache
+def _annotations(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def _problem(annotation: Any, value: Any) -> str | None:
+    """Say what `annotation` accepts if `value` is not among it, else None."""
+    origin = get_origin(annotation)
+    if annotation is Any:
+        return None
+    if origin is Annotated:
+        ranges = [extra for extra in get_args(annotation)[1:] if isinstance(extra, Range)]
+        inner = get_args(annotation)[0]
+        if ranges and inner in (int, float):
+            return None if value in ranges[0] else str(ranges[0])
+        if ranges and isinstance(value, numbers.Real) and not isinstance(value, bool):
+            return None if value in ranges[0] else str(ranges[0])
+        return _problem(inner, value)
+    if origin in (typing.Union, types.UnionType):
+        problems = [_problem(option, value) for option in get_args(annotation)]
+        return None if None in problems else " or ".join(p for p in problems if p)
+    if origin is Literal:
+        options = get_args(annotation)
+        return None if value in options else "one of " + ", ".join(map(repr, options))
+    if annotation is None or annotation is type(None):
+        return None if value is None else "None"
+    if annotation is bool:
+        return None if type(value).__name__ in ("bool", "bool_") else "True or False"
+    if annotation is int:
+        return None if value in Range(whole=True) else "a whole number"
+    if annotation is float:
+        return None if value in Range() else "a number"
+    kind = origin or annotation
+    if isinstance(kind, type) and getattr(kind, "_is_protocol", False):
+        return None
+    if isinstance(kind, type) and kind is not Callable and not isinstance(value, kind):
+        return f"an instance of {kind.__name__}"
+    return None
+
+
+@dataclass_transform(kw_only_default=True)
+class Fields(BaseEstimator):  # type: ignore[misc]
+    """A class whose annotated body is its constructor: the hyper-parameters, their types, ranges and defaults, once.
+
+    ``get_params``, ``set_params``, ``clone`` and ``repr`` come from scikit-learn. Nothing is computed in the
+    constructor; `check_fields` is called by ``fit``. Attributes learned from data end in an underscore.
+
+    >>> class Ridge(Fields):
+    ...     strength: Annotated[float, Positive] = 1.0
+    >>> Ridge(strength=2.0)
+    Ridge(strength=2.0)
+    >>> Ridge(strength=-1).check_fields()
+    Traceback (most recent call last):
+    labelwise.base.InputError: Ridge.strength must be a number in (0, inf). Got -1.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+    def check_fields(self) -> Self:
+        """Raise `InputError` for the first field outside its declared type or range; return self."""
+        annotations = _annotations(type(self))
+        for item in fields(self):  # type: ignore[arg-type]
+            value = getattr(self, item.name)
+            accepted = _problem(annotations[item.name], value)
+            if accepted is not None:
+                raise InputError(f"{type(self).__name__}.{item.name} must be {accepted}. Got {value!r}.")
+        return self
+
+
+Handles = Literal[
+    "noise", "few labels", "missing labels", "imbalance", "votes", "label shift", "covariate shift", "open set",
+    "unseen classes", "forgetting", "calibration", "duplicates", "outliers", "representation", "clean labels",
+]  # fmt: skip
+"""The label problems a method can handle and a finding can name: one vocabulary for cards, findings and advice."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a method is, for the catalogue, the advice and the documentation.
+
+    Parameters
+    ----------
+    paper
+        Number of the paper in ``labelwise papers``; None for a standard reference method.
+    kind
+        ``learner`` trains a network, ``estimator`` is closed form or classical, ``post-hoc`` works on a fitted model's
+        scores or features, ``loss`` drops into any loop, ``diagnostic`` measures.
+    handles
+        Label problems (see `Handles`).
+    supervision
+        Which rows of the supervision table it accepts, by `labelwise.supervision.Kind` value.
+    task
+        ``classification``, ``regression``, ``multi-label``, ``any``.
+    cost
+        ``seconds`` (closed form), ``light`` (trains a small model), ``heavy`` (trains several networks or views).
+    needs
+        Extra inputs without which it cannot run: ``distances``, ``forget``, ``target rows``, ``views`` ...
+    requires
+        Packages beyond the core dependencies.
+    summary
+        One line for tables; by default the first line of the class docstring.
+    race
+        Whether `labelwise.advice` may enter it in a race as a classifier fitted by ``fit(X, y)``.
+    """
+
+    paper: int | None = None
+    year: int | None = None
+    reference: str = ""
+    kind: Literal["learner", "estimator", "post-hoc", "loss", "diagnostic", "part"] = "learner"
+    handles: frozenset[Handles] = frozenset()
+    supervision: frozenset[str] = frozenset({"classes"})
+    task: Literal["classification", "regression", "multi-label", "any"] = "classification"
+    cost: Literal["seconds", "light", "heavy"] = "light"
+    needs: frozenset[str] = frozenset()
+    requires: frozenset[str] = frozenset()
+    race: bool = False
+    summary: str = ""
+    expected_failed_checks: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("handles", "supervision", "needs", "requires"):
+            object.__setattr__(self, name, frozenset(getattr(self, name)))
+        unknown = self.handles - set(get_args(Handles))
+        if unknown:
+            raise ValueError(f"Card.handles: {sorted(unknown)} is not in the vocabulary {sorted(get_args(Handles))}.")
+
+
+class Estimate(NamedTuple):
+    """A number with its interval: `value`, and `low` to `high` at confidence `level`."""
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.9
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+class Method:
+    """Mixin of everything the catalogue lists: a card, and the ranges a tuner may draw hyper-parameters from."""
+
+    card: ClassVar[Card]
+    tune: ClassVar[dict[str, list[Any]]] = {}
