@@ -1,0 +1,94 @@
+"""From what a user passes as X to the rows a network reads: one modality, one shape, checked again at predict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import validate_data
+
+from labelwise.base import InputError
+from labelwise.parts.tokens import HashTokenizer
+
+
+class Inputs:
+    """Reads X for a learner: ``vectors``, ``images``, ``series`` or ``tokens``; standardises vectors and series.
+
+    Attributes: `modality`; `shape` of one row as the network sees it (images as ``(channels, h, w)``, tokens as
+    ``(length, vocabulary)``); `center` and `scale` of standardisation, None when there is none.
+    """
+
+    def __init__(self, owner: Any, standardize: bool = True) -> None:
+        self.owner, self.standardize = owner, standardize
+        self.modality, self.shape = "vectors", (0,)
+        self.center: NDArray[np.float32] | None = None
+        self.scale: NDArray[np.float32] | None = None
+        self.tokenizer = HashTokenizer()
+
+    def fit(self, X: Any, y: Any = None) -> NDArray[Any]:
+        """Learn modality, shape and scale from X and return the rows."""
+        self.modality = modality_of(X)
+        rows = self._rows(X, reset=True, y=y)
+        self.shape = (*rows.shape[1:], self.tokenizer.vocabulary) if self.modality == "tokens" else rows.shape[1:]
+        if self.standardize and self.modality in ("vectors", "series"):
+            axes = (0,) if self.modality == "vectors" else (0, 2)
+            self.center = rows.mean(axes, keepdims=True, dtype=np.float64).astype(np.float32)
+            spread = rows.std(axes, keepdims=True, dtype=np.float64)
+            self.scale = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+        return self._standardized(rows)
+
+    def transform(self, X: Any) -> NDArray[Any]:
+        """Return the rows of new data; raise `InputError` when modality or shape differ from those of fit."""
+        found = modality_of(X)
+        if found != self.modality:
+            raise InputError(f"X holds {found}, but {type(self.owner).__name__} was fitted on {self.modality}.")
+        rows = self._rows(X, reset=False)
+        if self.modality in ("images", "series") and rows.shape[1:] != tuple(self.shape):
+            raise InputError(
+                f"X has rows of shape {rows.shape[1:]}, but {type(self.owner).__name__} was fitted on {tuple(self.shape)}."
+            )
+        return self._standardized(rows)
+
+    def _rows(self, X: Any, reset: bool, y: Any = None) -> NDArray[Any]:
+        if self.modality == "tokens":
+            return self.tokenizer(list(X))
+        if self.modality == "images":
+            return _channels_first(np.asarray(X))
+        if self.modality == "series":
+            return _finite(np.asarray(X, dtype=np.float32))
+        if reset and y is None:
+            validate_data(self.owner, X, None)  # raises the standard message for a missing y
+        rows = validate_data(self.owner, X, dtype=np.float32, reset=reset, order="C")
+        return np.asarray(rows)
+
+    def _standardized(self, rows: NDArray[Any]) -> NDArray[Any]:
+        return rows if self.center is None else (rows - self.center) / self.scale
+
+
+def modality_of(X: Any) -> str:
+    """Return ``tokens`` for texts, ``images`` for 4-D, ``series`` for 3-D arrays, else ``vectors``."""
+    if isinstance(X, (list, tuple)) and X and all(isinstance(text, str) for text in X):
+        return "tokens"
+    if (
+        getattr(X, "ndim", None) == 1
+        and len(X)
+        and isinstance(X[0] if isinstance(X, np.ndarray) else next(iter(X)), str)
+    ):
+        return "tokens"
+    return {3: "series", 4: "images"}.get(getattr(X, "ndim", 2), "vectors")
+
+
+def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
+    if images.dtype != np.uint8:
+        images = _finite(images.astype(np.float32))
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
+    if bad.any():
+        raise InputError(
+            f"Input X contains NaN or infinity, first in row {int(bad.argmax())}. Impute or drop such rows."
+        )
+    return values

@@ -1,0 +1,467 @@
+"""The template of every trained method, and the three plain ones: classifier, regressor, multi-label classifier."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Annotated, Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from torch import Tensor, nn
+
+from labelwise.base import UNLABELED, Card, Count, Fields, InputError, Method
+from labelwise.inputs import Inputs
+from labelwise.losses.base import CrossEntropy, Loss
+from labelwise.losses.binary import MaskedBCE, SquaredError
+from labelwise.nets.auto import build
+from labelwise.parts.views import Views, for_modality
+from labelwise.supervision import encode_classes
+from labelwise.training import Batch, Data, LossValue, Phase, Train, run, shuffled
+
+PREDICT_ROWS = 4096
+
+
+class Learner(Method, Fields):
+    """Template: validate, build the network, start the method's state, run its phases, predict.
+
+    A method adds fields and writes `loss`; `start`, `phases`, `step_end`, `epoch_end` and `batches` have defaults. State
+    lives in attributes named ``..._``; those that are modules or tensors move to the device, into checkpoints and into
+    saved models by themselves.
+
+    Parameters
+    ----------
+    net
+        ``auto`` (by the shape of X), ``linear``, ``mlp``, ``conv``, ``transformer``, or an ``nn.Module`` of your own that
+        maps a batch to scores (it is copied, and its inputs are then not standardised).
+    views
+        A `labelwise.parts.views.Views` pair, or ``auto`` for the default of the modality.
+    train
+        How to optimise; None takes ``Train()``.
+    random_state
+        Seed of weights, batches and views; None draws one.
+    """
+
+    net: nn.Module | str = "auto"
+    views: Views | str = "auto"
+    train: Train | None = None
+    random_state: int | np.random.RandomState | None = None
+
+    # -- what a method writes
+
+    def start(self, data: Data) -> None:
+        """Build the method's state: teachers, memories, extra heads, named ``..._``. `net_` exists already."""
+
+    def loss(self, batch: Batch) -> LossValue:
+        """Return the batch's loss: one number, or named parts that are added up and logged."""
+        raise NotImplementedError(f"{type(self).__name__} must define loss(batch).")
+
+    def phases(self) -> list[Phase]:
+        """Return the stages of training; by default one, that moves the network by `loss`."""
+        return [Phase(self.loss, [self.net_], self.train_.epochs)]
+
+    def step_end(self) -> None:
+        """Run after every optimiser step."""
+
+    def epoch_end(self) -> None:
+        """Run after every epoch."""
+
+    def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield an epoch's batches: by default the labelled rows once, in random order."""
+        for rows in shuffled(data.labelled.nonzero().squeeze(1), self.train_.batch_size, generator, data.shard):
+            yield data.batch(rows)
+
+    def steps(self, data: Data) -> int:
+        """Return the number of batches in an epoch."""
+        return math.ceil(int(data.labelled.sum()) / self.train_.batch_size)
+
+    # -- what a task writes
+
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
+        """Return the targets as an array for tensors, which rows have one, and the number of the network's outputs."""
+        raise NotImplementedError(f"{type(self).__name__} must define read_targets(y).")
+
+    def quality(self, scores: Tensor, y: Tensor) -> float:
+        """Return a validation score of raw network outputs, higher is better."""
+        raise NotImplementedError(f"{type(self).__name__} must define quality(scores, y).")
+
+    # -- the template
+
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, domains: ArrayLike | None = None
+    ) -> Self:
+        """Train on rows `X` with targets `y`.
+
+        Parameters
+        ----------
+        X
+            Features ``(n, d)``, images ``(n, h, w, c)`` uint8 or float, series ``(n, channels, time)``, or a list of texts.
+        y
+            Targets of the learner's kind; unlabelled rows are marked as in `labelwise.supervision`.
+        sample_weight
+            Non-negative weights ``(n,)``.
+        domains
+            Integer source of each row ``(n,)``, for methods that use it.
+
+        Raises
+        ------
+        InputError, ValueError
+            For fields out of range, and X or y that do not fit.
+        """
+        self.check_fields()
+        self.inputs_ = Inputs(self, standardize=isinstance(self.net, str))
+        x = self.inputs_.fit(X, y)
+        target, labelled, self.n_outputs_ = self.read_targets(y)
+        self._check_lengths(len(x), len(target), domains)
+        self.train_ = Train() if self.train is None else self.train.check_fields()
+        self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, x, ensure_non_negative=True)
+        data = Data(
+            torch.as_tensor(x), torch.as_tensor(target), torch.as_tensor(labelled),
+            None if weight is None else torch.as_tensor(weight, dtype=torch.float32),
+            None if domains is None else torch.as_tensor(np.asarray(domains)),
+            self._views(),
+        )  # fmt: skip
+        run(self, *self._hold_out(data))
+        return self
+
+    def build(self, data: Data) -> None:
+        """Make the network: a copy of the user's, or one that fits the input."""
+        if isinstance(self.net, nn.Module):
+            self.net_ = deepcopy(self.net)
+        else:
+            self.net_ = build(self.net, self.inputs_.modality, self.inputs_.shape, self.n_outputs_)
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the learned modules by attribute name."""
+        return {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, nn.Module)}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the learned tensors by attribute name."""
+        return {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, Tensor)}
+
+    def training_mode(self, phase: Phase) -> None:
+        """Put the phase's modules in training mode."""
+        for part in (phase, phase.then):
+            for module in () if part is None else part.modules:
+                module.train()
+
+    @torch.no_grad()
+    def outputs(self, X: Any) -> NDArray[np.float64]:
+        """Return the network's raw scores for `X`, shape ``(n, outputs)``, float64."""
+        check_is_fitted(self)
+        x = torch.as_tensor(self.inputs_.transform(X))
+        return self._forward(x).double().numpy()
+
+    @torch.no_grad()
+    def features(self, X: Any) -> NDArray[np.float64]:
+        """Return the representation before the output layer, shape ``(n, width)``, float64."""
+        check_is_fitted(self)
+        if not hasattr(self.net_, "features"):
+            raise InputError(
+                f"net: {type(self.net_).__name__} has no `features` module, so there is no representation."
+            )
+        return self._forward(torch.as_tensor(self.inputs_.transform(X)), self.net_.features).double().numpy()
+
+    def validation_score(self, data: Data) -> float:
+        """Return `quality` on held-out rows."""
+        return self.quality(self._forward(data.x), data.y)
+
+    @torch.no_grad()
+    def _forward(self, x: Tensor, module: Any = None) -> Tensor:
+        module = self.net_ if module is None else module
+        was_training = module.training
+        module.eval()
+        parts = [x[i : i + PREDICT_ROWS] for i in range(0, len(x), PREDICT_ROWS)]
+        out = torch.cat([module(p.float().div_(255) if p.dtype == torch.uint8 else p) for p in parts])
+        module.train(was_training)
+        return out
+
+    def _views(self) -> Views:
+        return for_modality(self.inputs_.modality) if isinstance(self.views, str) else self.views
+
+    def _hold_out(self, data: Data) -> tuple[Data, Data | None]:
+        """Split labelled rows off for early stopping, stratified where every class has two rows."""
+        share = self.train_.validation
+        if share == 0:
+            return data, None
+        rows = data.labelled.nonzero().squeeze(1).numpy()
+        y = data.y[rows].numpy()
+        single = y.ndim > 1 or y.dtype.kind == "f" or np.bincount(y).min() < 2
+        _, held = train_test_split(rows, test_size=share, random_state=self.seed_, stratify=None if single else y)
+        held = torch.as_tensor(np.sort(held))
+        validation = Data(data.x[held], data.y[held], data.labelled[held], views=data.views)
+        data.labelled = data.labelled.clone()
+        data.labelled[held] = False
+        return data, validation
+
+    def _check_lengths(self, n_rows: int, n_targets: int, domains: ArrayLike | None) -> None:
+        if n_rows != n_targets:
+            raise InputError(f"X has {n_rows} rows but y has {n_targets}: give one target per row.")
+        if domains is not None and len(np.asarray(domains)) != n_rows:
+            raise InputError(f"domains has {len(np.asarray(domains))} entries but X has {n_rows} rows.")
+
+
+class ClassLearner(ClassifierMixin, Learner):
+    """What all learners of one class per row share: reading labels, probabilities, predictions."""
+
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
+        """Encode labels as codes ``0 .. K-1``, unlabelled rows as -1."""
+        self.classes_, codes = encode_classes(y)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"y has one class only ({self.classes_.tolist()}): a classifier needs at least two. "
+                "Check the label column, or add rows of another class."
+            )
+        return codes, codes != UNLABELED, len(self.classes_)
+
+    def quality(self, scores: Tensor, y: Tensor) -> float:
+        """Return the accuracy, with the mean confidence in the label as a tie-breaker below one row's worth."""
+        p = scores.softmax(1)
+        right = (p.argmax(1) == y).double().mean()
+        return float(right + p.gather(1, y[:, None]).double().mean() / (2 * len(y)))
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return scores: ``(n,)`` for two classes (positive means ``classes_[1]``), else ``(n, K)``."""
+        scores = self.outputs(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return class probabilities ``(n, K)``, columns in the order of ``classes_``."""
+        scores = self.outputs(X)
+        p = np.exp(scores - scores.max(1, keepdims=True))
+        return np.asarray(p / p.sum(1, keepdims=True))
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return the most probable class of each row, shape ``(n,)``."""
+        return np.asarray(self.classes_[self.outputs(X).argmax(1)])
+
+
+MINI_BATCHES = "rows are drawn in random mini-batches, so a weight of two is not the same as the row twice"
+
+
+class Classifier(ClassLearner):
+    """Plain training of a network with any drop-in loss; unlabelled rows are left out.
+
+    Parameters
+    ----------
+    criterion
+        A `labelwise.losses.Loss`; its per-row state (ELR, ALDR) is made for the rows of this fit.
+
+    References
+    ----------
+    The ordinary supervised classifier; the paper is the criterion's.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from labelwise.learner import Classifier, Train
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = Classifier(train=Train(epochs=20, batch_size=16), random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
+    """
+
+    criterion: Loss = CrossEntropy()
+
+    card = Card(
+        year=None, reference="Ordinary supervised training.", kind="learner", handles=frozenset({"clean labels"}),
+        race=True, expected_failed_checks={
+            "check_sample_weight_equivalence_on_dense_data": MINI_BATCHES,
+        },
+    )  # fmt: skip
+    tune = {"train": [Train(lr=lr, epochs=epochs) for lr in (1e-3, 3e-3) for epochs in (15, 40)]}
+
+    def start(self, data: Data) -> None:
+        """Copy the criterion and make room for its per-row state."""
+        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the criterion of the batch."""
+        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
+        return value
+
+
+class Regressor(RegressorMixin, Learner):
+    """Plain training of a network for real targets ``(n,)`` or ``(n, m)``; NaN targets are left out.
+
+    Parameters
+    ----------
+    criterion
+        A `labelwise.losses.Loss` of outputs and targets ``(b, m)``; targets are standardised for training.
+
+    References
+    ----------
+    Least squares with a network.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(-1, 1, 200)[:, None]
+    >>> model = Regressor(train=Train(epochs=60, batch_size=16), random_state=0).fit(X, X[:, 0] ** 2)
+    >>> bool(model.score(X, X[:, 0] ** 2) > 0.9)
+    True
+    """
+
+    criterion: Loss = SquaredError()
+
+    card = Card(
+        year=None, reference="Least squares with a network.", kind="learner", handles=frozenset({"clean labels"}),
+        supervision=frozenset({"real"}), task="regression", race=True,
+        expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+    )  # fmt: skip
+
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+        """Standardise the known targets; NaN stays NaN and marks an unlabelled row."""
+        values = np.asarray(y, dtype=np.float64)
+        if np.isinf(values).any():
+            raise InputError(f"Input y contains infinity or a value too large for dtype('float64'), first in row "
+                             f"{int(np.isinf(values.reshape(len(values), -1)).any(1).argmax())}.")  # fmt: skip
+        self.single_ = values.ndim == 1
+        values = values.reshape(len(values), -1)
+        labelled = np.isfinite(values).any(1)
+        if not labelled.any():
+            raise InputError(
+                "Input y contains NaN in every row: all labels are missing. At least one target is needed."
+            )
+        self.mean_ = np.nanmean(values[labelled], 0)
+        spread = np.nanstd(values[labelled], 0)
+        self.spread_ = np.where(spread > 0, spread, 1.0)
+        return ((values - self.mean_) / self.spread_).astype(np.float32), labelled, values.shape[1]
+
+    def start(self, data: Data) -> None:
+        """Copy the criterion."""
+        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the criterion of the batch."""
+        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
+        return value
+
+    def quality(self, scores: Tensor, y: Tensor) -> float:
+        """Return minus the mean squared error of the known targets."""
+        return -float(SquaredError()(scores, y))
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Return targets ``(n,)``, or ``(n, m)`` when y had several columns."""
+        values = self.outputs(X) * self.spread_ + self.mean_
+        return np.asarray(values[:, 0] if self.single_ else values)
+
+
+class MultiLabelClassifier(ClassifierMixin, Learner):
+    """Plain training of a network for several labels per row, some of them unknown.
+
+    Parameters
+    ----------
+    criterion
+        A `labelwise.losses.Loss` of scores and labels ``(b, L)`` with 1 yes, 0 no, -1 unknown.
+
+    References
+    ----------
+    Binary relevance with one network; unknown labels are left out of the loss.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> y = (X[:, :2] > 0).astype(np.int8)
+    >>> y[:20] = -1
+    >>> model = MultiLabelClassifier(train=Train(epochs=40, batch_size=16), random_state=0).fit(X, y)
+    >>> model.predict_proba(X).shape
+    (200, 2)
+    """
+
+    criterion: Loss = MaskedBCE()
+
+    card = Card(
+        year=None, reference="Binary relevance.", kind="learner", handles=frozenset({"missing labels"}),
+        supervision=frozenset({"multilabel"}), task="multi-label", race=True,
+        expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+    )  # fmt: skip
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.classifier_tags.multi_class = False
+        tags.target_tags.single_output = False
+        tags.target_tags.multi_output = True
+        return tags
+
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.int8], NDArray[np.bool_], int]:
+        """Check that labels are 1, 0 or -1."""
+        labels = np.asarray(y)
+        if labels.ndim != 2:
+            raise InputError(f"y must have shape (n, L) with one column a label. Got shape {labels.shape}.")
+        wrong = ~np.isin(labels, (-1, 0, 1))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise InputError(
+                f"y must hold 1 (yes), 0 (no) or -1 (unknown). Got {labels[row, column]!r} in row {row}, column {column}."
+            )
+        codes = labels.astype(np.int8)
+        self.classes_ = np.arange(codes.shape[1])
+        return codes, (codes != UNLABELED).any(1), codes.shape[1]
+
+    def start(self, data: Data) -> None:
+        """Copy the criterion."""
+        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the criterion of the batch."""
+        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
+        return value
+
+    def quality(self, scores: Tensor, y: Tensor) -> float:
+        """Return minus the binary cross-entropy of the known labels."""
+        return -float(MaskedBCE()(scores, y))
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return the probability of each label, shape ``(n, L)``."""
+        return np.asarray(1 / (1 + np.exp(-np.clip(self.outputs(X), -500, 500))))
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """Return 1 where a label's probability exceeds one half, shape ``(n, L)``."""
+        return (self.outputs(X) > 0).astype(np.int64)
+
+
+class SemiSupervised(ClassLearner):
+    """Base of methods that learn from labelled and unlabelled rows together.
+
+    Every step has `batch_size` labelled rows and, in ``batch.unlabelled``, `ratio` times as many rows of the pool. The
+    pool is all rows of X, the labelled ones too, as in the authors' code of UDA and FixMatch; an epoch is one pass of it.
+
+    Parameters
+    ----------
+    ratio
+        Unlabelled rows per labelled row in a step, >= 1.
+    """
+
+    ratio: Annotated[int, Count] = 7
+
+    def steps(self, data: Data) -> int:
+        """Return the number of batches in an epoch: one pass of the pool."""
+        return math.ceil(len(data) / (self._labelled_size(data) * self.ratio))
+
+    def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield labelled batches, repeated as needed, each beside a part of one pass of the pool."""
+        size = self._labelled_size(data)
+        everything = torch.arange(len(data), device=data.x.device)
+        labelled = self._endless(data.labelled.nonzero().squeeze(1), size, generator, data.shard)
+        for rows in shuffled(everything, size * self.ratio, generator, data.shard):
+            yield data.batch(next(labelled), unlabelled=data.batch(rows))
+
+    def _labelled_size(self, data: Data) -> int:
+        return min(self.train_.batch_size, int(data.labelled.sum()))
+
+    @staticmethod
+    def _endless(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int]) -> Iterator[Tensor]:
+        while True:
+            for batch in shuffled(rows, size, generator, shard):
+                if len(batch) * shard[1] == size:
+                    yield batch

@@ -1,0 +1,94 @@
+"""The contract of a drop-in loss: values per row in `pointwise`; checks, weights and the mean here, once."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from labelwise.base import Card, InputError, Method
+
+
+class Loss(Method, nn.Module):
+    """A loss of logits and labels, usable in any training loop: ``loss(logits, y, index)``.
+
+    A subclass writes `pointwise`, and `bind` if it keeps state per training row (then `index` is required). Labels are
+    class codes ``(b,)`` or soft targets ``(b, K)`` where the subclass says so.
+    """
+
+    reads_index = False
+    """Whether the loss keeps state per row, and so needs `bind` before and `index` at every call."""
+
+    def bind(self, n_rows: int, n_classes: int) -> Self:
+        """Make room for per-row state of `n_rows` training rows; return self. Stateless losses do nothing."""
+        return self
+
+    def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return one value per row, shape ``(b,)``, before weights and the mean."""
+        raise NotImplementedError(f"{type(self).__name__} must define pointwise(logits, y, index).")
+
+    def forward(self, logits: Tensor, y: Tensor, index: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
+        """Return the (weighted) mean over rows.
+
+        Parameters
+        ----------
+        logits
+            Scores ``(b, K)``, any real numbers.
+        y
+            Class codes ``(b,)`` in ``0 .. K-1``.
+        index
+            Row numbers ``(b,)`` in the training set; only losses with per-row state need them.
+        weight
+            Non-negative weights ``(b,)``; the result is ``sum(w * l) / sum(w)``, zero when all are zero.
+
+        Raises
+        ------
+        InputError
+            When shapes do not fit, or `index` is missing for a loss with per-row state.
+        """
+        self.check(logits, y, index)
+        value = self.pointwise(logits, y, index)
+        if weight is None:
+            return value.mean()
+        total = weight.sum()
+        return (weight * value).sum() / total.clamp_min(torch.finfo(value.dtype).tiny)
+
+    def check(self, logits: Tensor, y: Tensor, index: Tensor | None) -> None:
+        """Raise `InputError` when logits, labels and index do not fit together."""
+        name = type(self).__name__
+        if logits.ndim != 2 or len(y) != len(logits):
+            raise InputError(
+                f"{name} expects logits of shape (b, K) and y of length b. "
+                f"Got logits {tuple(logits.shape)} and y {tuple(y.shape)}."
+            )
+        if self.reads_index and index is None:
+            raise InputError(
+                f"{name} keeps state per row: pass index=, the row numbers of the batch in the training set."
+            )
+
+    def extra_repr(self) -> str:
+        """Show the constructor's arguments."""
+        return ", ".join(f"{k}={v}" for k, v in vars(self).items() if isinstance(v, (int, float)) and k != "training")
+
+
+class CrossEntropy(Loss):
+    """The ordinary cross-entropy, ``-log softmax(logits)_y``; `smoothing` mixes the label with the uniform one.
+
+    >>> import torch
+    >>> round(float(CrossEntropy()(torch.zeros(2, 4), torch.tensor([0, 3]))), 4)
+    1.3863
+    """
+
+    card = Card(
+        year=1989, reference="Bridle, Training stochastic model recognition algorithms as networks, 1989.",
+        kind="loss", handles=frozenset({"clean labels"}), cost="light",
+    )  # fmt: skip
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.smoothing = smoothing
+
+    def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return the cross-entropy of each row; `y` may be class codes ``(b,)`` or soft targets ``(b, K)``."""
+        return nn.functional.cross_entropy(logits, y, reduction="none", label_smoothing=self.smoothing)

@@ -1,0 +1,1 @@
+"""What many methods share: small functions and modules, each usable alone."""

@@ -1,0 +1,528 @@
+"""The one training loop: phases of steps over batches, on Lightning Fabric.
+
+Every epoch starts its own random streams from ``(seed, phase, epoch)``, so that a run resumed from a checkpoint repeats the
+uninterrupted one bit for bit on a CPU without storing any generator's state.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from torch import Tensor, nn
+
+from labelwise.base import Count, Fields, Fraction, InputError, NonNegative, Positive
+from labelwise.parts.ema import EMA
+from labelwise.parts.views import Views
+
+if TYPE_CHECKING:
+    from labelwise.learner import Learner
+
+LossValue = Tensor | Mapping[str, Tensor]
+
+
+class Train(Fields):
+    """How to optimise, the same for every trained method.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training rows, >= 1; methods of several stages may use their own numbers.
+    batch_size
+        Rows per optimiser step over all devices, >= 1.
+    lr
+        Peak learning rate, > 0.
+    optimizer
+        ``adamw`` or ``sgd`` (with `momentum`).
+    weight_decay, momentum
+        Of the optimiser.
+    schedule
+        ``cosine`` to zero, or ``constant``.
+    warmup
+        Share of the steps over which the rate grows linearly from zero.
+    ema
+        Decay of averaged weights used for prediction; None predicts with the last weights.
+    validation
+        Share of the labelled rows held out for early stopping; 0 trains on all rows.
+    patience
+        Epochs without a better validation score before stopping; the best epoch's weights are kept.
+    accumulate
+        Batches per optimiser step.
+    clip
+        Largest gradient norm; None does not clip.
+    devices, accelerator, precision
+        As in Lightning Fabric. ``devices=2`` starts two processes (the calling script then needs
+        ``if __name__ == "__main__"``); under ``torchrun`` its processes are used as they are.
+    checkpoint
+        Directory for a checkpoint after every epoch; a run started again with the same data and settings resumes there.
+    log
+        Directory for ``metrics.csv`` (one row per epoch) and, when installed, TensorBoard files; an active MLflow run
+        receives the same numbers.
+    progress
+        Show a bar on a terminal when training takes over two seconds.
+    """
+
+    epochs: Annotated[int, Count] = 30
+    batch_size: Annotated[int, Count] = 128
+    lr: Annotated[float, Positive] = 2e-3
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    weight_decay: Annotated[float, NonNegative] = 1e-2
+    momentum: Annotated[float, Fraction] = 0.9
+    schedule: Literal["cosine", "constant"] = "cosine"
+    warmup: Annotated[float, Fraction] = 0.05
+    ema: Annotated[float, Fraction] | None = None
+    validation: Annotated[float, Fraction] = 0.0
+    patience: Annotated[int, Count] = 10
+    accumulate: Annotated[int, Count] = 1
+    clip: Annotated[float, Positive] | None = None
+    devices: Annotated[int, Count] = 1
+    accelerator: str = "auto"
+    precision: str | int = "32-true"
+    checkpoint: str | None = None
+    log: str | None = None
+    progress: bool = True
+
+
+class Batch:
+    """Rows of one step: inputs, targets, stable row numbers, and views made when first asked for.
+
+    Not a dataclass on purpose: Fabric would copy a dataclass at every step.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        y: Tensor,
+        index: Tensor,
+        weight: Tensor | None = None,
+        domain: Tensor | None = None,
+        views: Views | None = None,
+        unlabelled: Batch | None = None,
+    ) -> None:
+        self.x, self.y, self.index, self.weight, self.domain = x, y, index, weight, domain
+        self.views = views
+        self._unlabelled = unlabelled
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def unlabelled(self) -> Batch:
+        """The rows of the step whose labels are not used."""
+        if self._unlabelled is None:
+            raise InputError("this batch has no unlabelled part: the learner's batches() must provide one.")
+        return self._unlabelled
+
+    @cached_property
+    def weak(self) -> Tensor:
+        """The weak view of `x`, drawn once per batch."""
+        return self.x if self.views is None else self.views.weak(self.x)
+
+    @cached_property
+    def strong(self) -> Tensor:
+        """The strong view of `x`, drawn once per batch."""
+        return self.x if self.views is None else self.views.strong(self.x)
+
+
+@dataclass
+class Data:
+    """Training rows as tensors on the training device; pictures stay bytes until they are batched.
+
+    Attributes: `x` ``(n, ...)``, `y` ``(n,)`` or ``(n, m)``, `labelled` mask ``(n,)``, optional `weight` and `domain`
+    ``(n,)``, the learner's `views`, and the `shard` (rank, processes) whose rows `shuffled` hands out.
+    """
+
+    x: Tensor
+    y: Tensor
+    labelled: Tensor
+    weight: Tensor | None = None
+    domain: Tensor | None = None
+    views: Views | None = None
+    shard: tuple[int, int] = (0, 1)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, rows: Tensor, unlabelled: Batch | None = None) -> Batch:
+        """Return the rows as a `Batch`."""
+        take = _optional_take(rows)
+        x = self.x[rows]
+        if x.dtype == torch.uint8:
+            x = x.float().div_(255)
+        return Batch(x, self.y[rows], rows, take(self.weight), take(self.domain), self.views, unlabelled)
+
+    def to(self, device: torch.device) -> Data:
+        """Return the same rows on another device."""
+        move = _optional_move(device)
+        return Data(
+            self.x.to(device), self.y.to(device), self.labelled.to(device), move(self.weight), move(self.domain),
+            self.views, self.shard,
+        )  # fmt: skip
+
+
+def _optional_take(rows: Tensor) -> Callable[[Tensor | None], Tensor | None]:
+    return lambda value: None if value is None else value[rows]
+
+
+def _optional_move(device: torch.device) -> Callable[[Tensor | None], Tensor | None]:
+    return lambda value: None if value is None else value.to(device)
+
+
+def shuffled(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
+    """Yield this process's part of random batches that together hold every row once.
+
+    With several processes each gets an equal part of every batch; a remainder that cannot be shared equally is left out.
+    """
+    rank, processes = shard
+    order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
+    if processes == 1:
+        yield from order.split(size)
+        return
+    for batch in order.split(size):
+        equal = len(batch) // processes * processes
+        if equal:
+            yield batch[rank:equal:processes]
+
+
+@dataclass
+class Phase:
+    """One stage of training: a loss, the modules whose weights it moves, and for how many epochs.
+
+    Parameters
+    ----------
+    loss
+        Function of a `Batch`, returning one number or named parts to be added up.
+    modules
+        The only modules whose weights this phase moves.
+    epochs
+        Passes over `batches`.
+    lr
+        Peak learning rate; None takes the learner's.
+    batches
+        Function of ``(data, generator)`` yielding batches; None takes the learner's.
+    steps
+        Number of batches in an epoch of `batches`; needed beside it.
+    then
+        A second phase whose loss is stepped on the same batch after this one, with an optimiser of its own; its epochs
+        and batches are not used.
+    """
+
+    loss: Callable[[Batch], LossValue]
+    modules: Sequence[nn.Module]
+    epochs: int
+    lr: float | None = None
+    batches: Callable[[Data, torch.Generator], Iterator[Batch]] | None = None
+    steps: int | None = None
+    then: Phase | None = None
+
+
+class _Container(nn.Module):
+    """All weights of a phase in one module whose forward is the loss: what DDP and mixed precision need to see."""
+
+    def __init__(self, phase: Phase) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(phase.modules)
+        self.loss = phase.loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        value = self.loss(batch)
+        if isinstance(value, Tensor):
+            return value, {}
+        parts = dict(value)
+        return torch.stack([part.reshape(()) for part in parts.values()]).sum(), parts
+
+
+class _Stepper:
+    """A phase's module and optimiser, set up on the device."""
+
+    def __init__(self, fabric: Fabric, phase: Phase, train: Train, total_steps: int) -> None:
+        self.fabric, self.train, self.total = fabric, train, max(1, total_steps)
+        self.peak = phase.lr if phase.lr is not None else train.lr
+        container = _Container(phase)
+        weights = [p for p in container.parameters() if p.requires_grad]
+        if not weights:
+            raise InputError("a training phase has no weights to move: its modules are empty or frozen.")
+        self.optimizer: Any
+        self.module, self.optimizer = fabric.setup(container, _optimizer(weights, train, self.peak))
+        self.done = 0
+
+    def __call__(self, batch: Batch, last_of_step: bool) -> tuple[Tensor, Mapping[str, Tensor]]:
+        with self.fabric.no_backward_sync(self.module, enabled=not last_of_step):
+            value, parts = self.module(batch)
+            self.fabric.backward(value / self.train.accumulate if self.train.accumulate > 1 else value)
+        if last_of_step:
+            if self.train.clip is not None:
+                self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.train.clip)
+            rate = self.peak * self.factor(self.done / self.total)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.done += 1
+        return value.detach(), parts
+
+    def factor(self, progress: float) -> float:
+        """Share of the peak rate at `progress` in [0, 1]: linear warm-up, then the schedule."""
+        if progress < self.train.warmup:
+            return (progress + 1 / self.total) / (self.train.warmup + 1 / self.total)
+        return 1.0 if self.train.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def _optimizer(weights: list[nn.Parameter], train: Train, lr: float) -> torch.optim.Optimizer:
+    if train.optimizer == "sgd":
+        return torch.optim.SGD(
+            weights, lr=lr, momentum=train.momentum, weight_decay=train.weight_decay, nesterov=train.momentum > 0
+        )
+    return torch.optim.AdamW(weights, lr=lr, weight_decay=train.weight_decay, fused=True)
+
+
+def run(learner: Learner, data: Data, validation: Data | None = None) -> None:
+    """Train `learner` on `data`: start its state, run its phases, and leave every learned module on the CPU."""
+    train: Train = learner.train_
+    fabric = _fabric(train)
+    if train.devices > 1 and not _under_torchrun():
+        state = fabric.launch(_train, learner, data, validation)
+        vars(learner).update(state)
+    else:
+        _train(fabric, learner, data, validation)
+
+
+def _under_torchrun() -> bool:
+    return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def _fabric(train: Train) -> Fabric:
+    precision: Any = train.precision
+    if _under_torchrun():
+        strategy: Any = DDPStrategy(broadcast_buffers=False)
+        fabric = Fabric(accelerator=train.accelerator, devices="auto", strategy=strategy, precision=precision)
+        fabric.launch()
+        return fabric
+    if train.devices > 1:
+        strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
+        return Fabric(accelerator=train.accelerator, devices=train.devices, strategy=strategy, precision=precision)
+    return Fabric(accelerator=train.accelerator, devices=1, precision=precision)
+
+
+def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None) -> dict[str, Any]:
+    with torch.random.fork_rng(devices=[], enabled=True):
+        torch.manual_seed(learner.seed_)
+        data = data.to(fabric.device)
+        data.shard = (fabric.global_rank, fabric.world_size)
+        learner.build(data)
+        learner.start(data)
+        for module in learner.modules().values():
+            module.to(fabric.device)
+        _Loop(fabric, learner, data, None if validation is None else validation.to(fabric.device)).run()
+    for module in learner.modules().values():
+        module.to("cpu")
+    return {name: value for name, value in vars(learner).items() if name.endswith("_")}
+
+
+class _Loop:
+    """The loop's own state: where it is, the best weights so far, the averaged weights and the history."""
+
+    def __init__(self, fabric: Fabric, learner: Learner, data: Data, validation: Data | None) -> None:
+        self.fabric, self.learner, self.data, self.validation = fabric, learner, data, validation
+        self.train: Train = learner.train_
+        self.history: list[dict[str, float]] = []
+        self.ema = EMA(learner.net_, self.train.ema) if self.train.ema is not None else None
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.checkpoint = Checkpoint(self) if self.train.checkpoint else None
+        self.bar = _Bar(self.train.progress and fabric.is_global_zero, type(learner).__name__)
+
+    def run(self) -> None:
+        phases = self.learner.phases()
+        at = self.checkpoint.load() if self.checkpoint else None
+        with self.bar:
+            for number, phase in enumerate(phases):
+                if at is not None and number < at["phase"]:
+                    continue
+                self._phase(number, phase, at if at is not None and number == at["phase"] else None)
+        if self.ema is not None:
+            self.learner.net_ = self.ema.module.requires_grad_(True)
+        elif self.best is not None:
+            self.learner.net_.load_state_dict(self.best[2])
+        self.learner.history_ = self.history
+        _log(self.train.log, self.history)
+
+    def _phase(self, number: int, phase: Phase, at: dict[str, Any] | None) -> None:
+        steps = self.learner.steps(self.data) if phase.batches is None else int(phase.steps or 1)
+        total = phase.epochs * math.ceil(steps / self.train.accumulate)
+        steppers = [_Stepper(self.fabric, phase, self.train, total)]
+        if phase.then is not None:
+            steppers.append(_Stepper(self.fabric, phase.then, self.train, total))
+        first = 0
+        if at is not None:
+            first = at["epoch"] + 1
+            for stepper, state in zip(steppers, at["optimizers"], strict=True):
+                stepper.optimizer.load_state_dict(state["optimizer"])
+                stepper.done = state["done"]
+        for epoch in range(first, phase.epochs):
+            self._epoch(number, phase, epoch, steps, steppers)
+            if self.checkpoint and self.fabric.is_global_zero:
+                self.checkpoint.save(number, epoch, steppers)
+            if self._stalled(epoch):
+                break
+
+    def _epoch(self, number: int, phase: Phase, epoch: int, steps: int, steppers: list[_Stepper]) -> None:
+        seed = hash((self.learner.seed_, number, epoch)) % 2**62
+        generator = torch.Generator().manual_seed(seed)
+        torch.manual_seed(seed + self.fabric.global_rank)
+        self.learner.training_mode(phase)
+        total, parts, count = torch.zeros((), device=self.data.x.device), dict[str, Tensor](), 0
+        for batch in (phase.batches or self.learner.batches)(self.data, generator):
+            count += 1
+            last = count % self.train.accumulate == 0 or count == steps
+            for stepper in steppers:
+                value, named = stepper(batch, last)
+                total += value
+                for name, part in named.items():
+                    parts[name] = parts.get(name, 0) + part.detach()
+            if last:
+                self.learner.step_end()
+                if self.ema is not None:
+                    self.ema.update(self.learner.net_)
+            self.bar.advance(number, epoch, phase.epochs, steps)
+        self.learner.epoch_end()
+        self._record(number, epoch, {"loss": total, **parts}, count)
+
+    def _record(self, number: int, epoch: int, sums: dict[str, Tensor], count: int) -> None:
+        row: dict[str, float] = {"phase": number, "epoch": epoch}
+        row |= {name: float(value) / max(1, count) for name, value in sums.items()}
+        if not math.isfinite(row["loss"]):
+            raise FloatingPointError(
+                f"{type(self.learner).__name__}: the loss became {row['loss']} in epoch {epoch}. "
+                "Lower Train.lr, set Train.clip=1.0, or check the inputs for huge values."
+            )
+        if self.validation is not None:
+            row["validation"] = self.learner.validation_score(self.validation)
+            if self.best is None or row["validation"] > self.best[0]:
+                self.best = (row["validation"], epoch, deepcopy(self.learner.net_.state_dict()))
+        self.history.append(row)
+
+    def _stalled(self, epoch: int) -> bool:
+        return self.best is not None and epoch - self.best[1] >= self.train.patience
+
+
+class Checkpoint:
+    """The state after the last complete epoch, written atomically, bound to the data and settings it came from."""
+
+    def __init__(self, loop: _Loop) -> None:
+        self.loop = loop
+        self.path = Path(str(loop.train.checkpoint)) / "checkpoint.pt"
+
+    def fingerprint(self) -> str:
+        """Return what must agree for a resume: the learner's settings and the data."""
+        loop, data = self.loop, self.loop.data
+        settings = {k: repr(v) for k, v in loop.learner.get_params().items() if not k.startswith("train__")}
+        settings["train"] = repr(deepcopy(loop.train).set_params(checkpoint=None, log=None, progress=True))
+        sums = [float(t.double().nan_to_num().sum()) for t in (data.x, data.y)]
+        return repr((sorted(settings.items()), tuple(data.x.shape), sums, loop.learner.seed_))
+
+    def save(self, phase: int, epoch: int, steppers: list[_Stepper]) -> None:
+        """Replace the checkpoint by the present state; a crash while writing leaves the old one."""
+        loop = self.loop
+        state = {
+            "fingerprint": self.fingerprint(), "phase": phase, "epoch": epoch, "history": loop.history,
+            "modules": {name: module.state_dict() for name, module in loop.learner.modules().items()},
+            "tensors": loop.learner.tensors(),
+            "optimizers": [{"optimizer": s.optimizer.state_dict(), "done": s.done} for s in steppers],
+            "ema": None if loop.ema is None else loop.ema.state_dict(),
+            "best": loop.best,
+        }  # fmt: skip
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+    def load(self) -> dict[str, Any] | None:
+        """Restore the state of an earlier run of the same settings and data; None when there is none."""
+        if not self.path.exists():
+            return None
+        loop = self.loop
+        state: dict[str, Any] = torch.load(self.path, map_location=loop.fabric.device, weights_only=True)
+        if state["fingerprint"] != self.fingerprint():
+            raise InputError(
+                f"Train.checkpoint: {self.path} belongs to a run with other data or settings. "
+                "Use another directory, or delete it to start again."
+            )
+        for name, module in loop.learner.modules().items():
+            module.load_state_dict(state["modules"][name])
+        for name, value in state["tensors"].items():
+            setattr(loop.learner, name, value)
+        if loop.ema is not None:
+            loop.ema.load_state_dict(state["ema"])
+        loop.history, loop.best = state["history"], state["best"]
+        return state
+
+
+class _Bar:
+    """A progress bar that appears after two seconds, on a terminal only."""
+
+    def __init__(self, wanted: bool, title: str) -> None:
+        self.wanted, self.title = wanted and sys.stderr.isatty(), title
+        self.started, self.bar, self.task, self.phase = time.monotonic(), None, None, -1
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def advance(self, phase: int, epoch: int, epochs: int, steps: int) -> None:
+        """Count one step."""
+        if not self.wanted or time.monotonic() - self.started < 2:
+            return
+        if self.bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self.bar: Any = Progress(console=Console(stderr=True), transient=True)
+            self.bar.start()
+        if self.phase != phase:
+            self.phase, self.task = phase, self.bar.add_task(self.title, total=epochs * steps, completed=epoch * steps)
+        self.bar.advance(self.task)
+
+
+def _log(directory: str | None, history: list[dict[str, float]]) -> None:
+    """Write the history as CSV and, where those are at hand, to TensorBoard and an active MLflow run."""
+    if directory is None or not history or (dist.is_initialized() and dist.get_rank()):
+        return
+    path = Path(directory)
+    path.mkdir(parents=True, exist_ok=True)
+    names = list(dict.fromkeys(name for row in history for name in row))
+    with (path / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(history)
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        pass
+    else:
+        with SummaryWriter(str(path)) as board:
+            for step, row in enumerate(history):
+                for name, value in row.items():
+                    board.add_scalar(name, value, step)
+    mlflow: Any = sys.modules.get("mlflow")
+    if mlflow is not None and mlflow.active_run() is not None:
+        for step, row in enumerate(history):
+            mlflow.log_metrics(row, step=step)
