@@ -1,0 +1,189 @@
+"""What an audit returns: findings, what was checked, and the two tables the report draws."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.base import Estimate, Handles
+
+Severity = Literal["info", "minor", "major", "critical"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""Mildest first."""
+
+
+def _no_rows() -> NDArray[np.int64]:
+    return np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """One thing that is wrong with a data set, how sure that is, and what to do about it.
+
+    Parameters
+    ----------
+    kind
+        Name of the check, e.g. ``"label errors"``.
+    severity
+        ``info``, ``minor``, ``major`` or ``critical``, by the table in `labelwise.audit.severity`.
+    title, summary
+        A headline, and one or two sentences with the numbers in them.
+    evidence
+        Named numbers with their intervals.
+    rows
+        Row numbers concerned, the worst first; empty where the finding is about the whole data set.
+    details
+        One line a concerned row: columns ``row``, ``score``, ``reason`` and, where they apply, ``given_label``,
+        ``suggested_label``, ``confidence``.
+    next_step
+        What to do next, in one sentence.
+    handles
+        Tags of the methods that handle it (`labelwise.base.Handles`); the catalogue maps tags to methods.
+
+    Examples
+    --------
+    >>> finding = Finding(kind="class imbalance", severity="minor", title="Classes differ 4-fold", summary="...",
+    ...                   evidence={"ratio": Estimate(4.0, 3.1, 5.2)}, next_step="Weight the classes.",
+    ...                   handles=frozenset({"imbalance"}))
+    >>> finding
+    Finding(class imbalance, minor, 0 rows: Classes differ 4-fold)
+    """
+
+    kind: str
+    severity: Severity
+    title: str
+    summary: str
+    evidence: dict[str, Estimate]
+    next_step: str
+    handles: frozenset[Handles] = frozenset()
+    rows: NDArray[np.int64] = field(default_factory=_no_rows)
+    details: pd.DataFrame | None = None
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            raise ValueError(f"Finding.severity must be one of {', '.join(SEVERITIES)}. Got {self.severity!r}.")
+        object.__setattr__(self, "rows", np.asarray(self.rows, dtype=np.int64))
+        object.__setattr__(self, "handles", frozenset(self.handles))
+
+    def __repr__(self) -> str:
+        return f"Finding({self.kind}, {self.severity}, {self.count} rows: {self.title})"
+
+    @property
+    def count(self) -> int:
+        """Number of rows concerned."""
+        return len(self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what ``run.json`` keeps of the finding: everything but the rows themselves."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "title": self.title,
+            "summary": self.summary,
+            "evidence": {name: _plain(estimate) for name, estimate in self.evidence.items()},
+            "count": self.count,
+            "next_step": self.next_step,
+            "handles": sorted(self.handles),
+        }
+
+
+def _plain(estimate: Estimate) -> dict[str, float | None]:
+    """Turn an estimate into JSON numbers; JSON knows no infinity, so ends without a number become None."""
+    return {name: float(x) if np.isfinite(x) else None for name, x in estimate._asdict().items()}
+
+
+@dataclass(frozen=True, eq=False)
+class AuditReport:
+    """Everything an audit found, and everything it looked at without finding anything.
+
+    Parameters
+    ----------
+    findings
+        The worst first.
+    checked
+        Outcome of every check: ``"found"``, ``"nothing found"``, or ``"not checked: <reason>"``.
+    noise_matrix
+        Estimated P(given label | true label), given labels as columns; None without class labels.
+    precision_curve
+        Expected precision (``precision``, ``low``, ``high``) of the first ``flagged`` rows of the label-error list.
+    seconds
+        Time each check took.
+
+    Examples
+    --------
+    >>> AuditReport(findings=[], checked={"label errors": "nothing found"}).summary()
+    'No finding in 1 check.'
+    """
+
+    findings: list[Finding]
+    checked: dict[str, str]
+    noise_matrix: pd.DataFrame | None = None
+    precision_curve: pd.DataFrame | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def of_kind(self, kind: str) -> list[Finding]:
+        """Return the findings of one kind."""
+        return [finding for finding in self.findings if finding.kind == kind]
+
+    @property
+    def handles(self) -> frozenset[Handles]:
+        """Tags of everything found: what the advice looks for in the catalogue."""
+        return frozenset[Handles]().union(*(finding.handles for finding in self.findings))
+
+    def summary(self) -> str:
+        """Say what was found, one line a finding."""
+        looked = sum(not outcome.startswith("not checked") for outcome in self.checked.values())
+        checks = f"{looked} check{'s' * (looked != 1)}"
+        if not self.findings:
+            return f"No finding in {checks}."
+        lines = [f"  {finding.severity:>8}  {finding.title}" for finding in self.findings]
+        return "\n".join([f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)} in {checks}:", *lines])
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one line a finding, with evidence and tags as JSON text (what ``findings.parquet`` holds)."""
+        columns = ["id", "kind", "severity", "title", "summary", "evidence", "count", "next_step", "handles"]
+        records = [
+            {"id": number, **finding.to_dict(), "evidence": json.dumps(finding.to_dict()["evidence"]),
+             "handles": ", ".join(sorted(finding.handles))}
+            for number, finding in enumerate(self.findings)
+        ]  # fmt: skip
+        return pd.DataFrame(records, columns=columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the ``audit`` entry of ``run.json``."""
+        matrix, curve = self.noise_matrix, self.precision_curve
+        return {
+            "findings": [{"id": number, **finding.to_dict()} for number, finding in enumerate(self.findings)],
+            "checked": dict(self.checked),
+            "noise_matrix": None
+            if matrix is None
+            else {"labels": [str(name) for name in matrix.columns], "matrix": matrix.to_numpy().tolist()},
+            "precision_curve": None if curve is None else curve.to_dict("records"),
+        }
+
+    def flagged(self) -> pd.DataFrame:
+        """Return one line a flagged row and finding: what ``flagged.csv`` holds, without the preview."""
+        columns = ["row", "kind", "score", "given_label", "suggested_label", "confidence", "reason"]
+        frames = [
+            finding.details.assign(kind=finding.kind).reindex(columns=columns)
+            for finding in self.findings
+            if finding.details is not None and len(finding.details)
+        ]
+        frames = [frame.dropna(axis=1, how="all") for frame in frames]
+        table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        return table.reindex(columns=columns)

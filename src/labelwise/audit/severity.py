@@ -1,0 +1,67 @@
+"""When a measured number is minor, major or critical: one table, with the reason for every row.
+
+A severity is granted by the end of the interval that speaks *against* the finding: the low end where large is bad, the
+high end where small is bad. So a small sample cannot alarm by chance, and what is called major is so at the stated
+confidence.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from labelwise.audit.finding import SEVERITIES, Severity
+from labelwise.base import Estimate
+
+
+class Rule(NamedTuple):
+    """Thresholds of one measure; a threshold of None means that the severity is never given."""
+
+    measure: str
+    minor: float | None
+    major: float | None
+    critical: float | None
+    why: str
+    bad: Literal["large", "small"] = "large"
+
+
+RULES: dict[str, Rule] = {
+    "label errors": Rule(
+        "estimated share of labels that are wrong", 0.002, 0.03, 0.20,
+        "below 0.2 % a review pays little; 3 % is the average of ten public test sets, where rankings of models "
+        "already change; above 20 % plain training memorises the errors",
+    ),
+    "missing labels": Rule(
+        "share of rows without a label", 0.01, 0.5, None,
+        "with half of the rows unlabelled, methods that learn from them can gain; missing alone is never critical",
+    ),
+    "few labels": Rule(
+        "labelled rows a class, median", 50, 20, 3,
+        "semi-supervised comparisons run at 4 to 40 labels a class, where supervised training is far from its limit; "
+        "under 3 no class can be cross-validated", "small",
+    ),
+    "class imbalance": Rule(
+        "labelled rows of the largest over the smallest class", 3, 10, 100,
+        "up to 3 training is hardly affected; long-tail studies start at 10, and call 100 severe",
+    ),
+    "rare classes": Rule(
+        "share of classes with fewer than 5 labelled rows", 1e-9, 0.1, 0.5,
+        "such a class is missing from some of 5 folds: its accuracy cannot be estimated",
+    ),
+}  # fmt: skip
+
+
+def severity(kind: str, estimate: Estimate) -> Severity | None:
+    """Return the severity of a measured number, or None where it is below every threshold.
+
+    >>> severity("class imbalance", Estimate(40.0, 12.0, 130.0))
+    'major'
+    >>> severity("class imbalance", Estimate(2.0, 1.5, 9.0)) is None
+    True
+    """
+    rule = RULES[kind]
+    granted: Severity | None = None
+    for name in SEVERITIES[1:]:
+        threshold = getattr(rule, name)
+        if threshold is not None and (estimate.low >= threshold if rule.bad == "large" else estimate.high < threshold):
+            granted = name
+    return granted

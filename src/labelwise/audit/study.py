@@ -1,0 +1,93 @@
+"""What the checks of one audit share: the data, and whatever several of them need, computed once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.diagnostics.linear import out_of_fold
+from labelwise.supervision import Kind, Targets
+
+
+class NotApplicable(Exception):
+    """Raised by a check that has nothing to look at; its message completes "not checked: ..."."""
+
+
+@dataclass(eq=False)
+class Study:
+    """The data of one audit.
+
+    Parameters
+    ----------
+    X
+        Features, float32 of shape (n, d), finite (see `columns`).
+    targets
+        Validated supervision of the same n rows.
+    given_proba
+        Out-of-sample class probabilities (n, K) if the caller has some; otherwise `proba` computes them.
+    splits, domains
+        Name of the split and domain of every row, or None.
+    texts
+        The rows' texts, or None.
+    seed
+        Seed of everything drawn at random.
+    """
+
+    X: NDArray[np.float32]
+    targets: Targets
+    given_proba: NDArray[np.floating] | None = None
+    splits: NDArray[np.object_] | None = None
+    domains: NDArray[np.object_] | None = None
+    texts: NDArray[np.object_] | None = None
+    seed: int = 0
+    deadline: float = float("inf")
+    noise_matrix: pd.DataFrame | None = None
+    precision_curve: pd.DataFrame | None = None
+    step: Callable[[str], None] = field(default=lambda _: None)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.X)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds of the time budget that are left."""
+        return self.deadline - time.monotonic()
+
+    def rng(self) -> np.random.Generator:
+        """Return a fresh generator, the same for every check, so that checks do not depend on their order."""
+        return np.random.default_rng(self.seed)
+
+    @property
+    def codes(self) -> NDArray[np.int64]:
+        """Class codes (n,), or `NotApplicable` where the targets are not classes."""
+        if self.targets.kind != Kind.CLASSES or self.targets.codes is None:
+            raise NotApplicable(f"the targets are {self.targets.kind}, not classes")
+        return self.targets.codes.astype(np.int64, copy=False)
+
+    @property
+    def classes(self) -> NDArray[np.object_]:
+        """Names of the classes (K,)."""
+        return np.asarray(self.targets.classes, dtype=object)
+
+    def labels(self, codes: NDArray[np.int64]) -> NDArray[np.object_]:
+        """Return class names for codes, None where unlabelled."""
+        names = np.empty(len(self.classes) + 1, dtype=object)
+        names[:-1] = self.classes  # the last one, None, is what -1 picks
+        named: NDArray[np.object_] = names[codes]
+        return named
+
+    @cached_property
+    def proba(self) -> NDArray[np.floating]:
+        """Out-of-sample class probabilities (n, K): the caller's, or those of the built-in baseline."""
+        if self.given_proba is not None:
+            return self.given_proba
+        self.step("out-of-fold probabilities")
+        return out_of_fold(self.X, self.codes, self.targets.n_classes, rng=self.rng())
