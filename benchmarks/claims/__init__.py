@@ -1,0 +1,7 @@
+"""Does each method do what its paper says, at CPU scale? One file a room, exporting ``CLAIMS: list[Claim]``."""
+
+from __future__ import annotations
+
+from benchmarks.claims.harness import Claim, data_path, tuned
+
+__all__ = ["Claim", "data_path", "tuned"]

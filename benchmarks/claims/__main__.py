@@ -1,0 +1,65 @@
+"""Run one room's claims: ``python -m benchmarks.claims ROOM [--quick] [--only TEXT]``; ``all`` runs every room."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.claims import store
+from benchmarks.claims.harness import Claim, measure
+
+NOT_ROOMS = {"__init__", "__main__", "harness", "store"}
+
+
+def rooms() -> list[str]:
+    """Return the rooms that have a file of claims."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_ROOMS)
+
+
+def run_room(room: str, *, quick: bool = False, only: str = "") -> int:
+    """Measure a room's claims one by one, store each as it is done, and return how many failed."""
+    claims: list[Claim] = importlib.import_module(f"benchmarks.claims.{room}").CLAIMS
+    repeated = {claim.key for claim in claims if [other.key for other in claims].count(claim.key) > 1}
+    if repeated:
+        raise SystemExit(f"{room}: give the claims {sorted(repeated)} a `name` to tell them apart.")
+    failures = sum(not run_claim(room, claim, quick=quick) for claim in claims if only.lower() in claim.key.lower())
+    if not quick:
+        store.forget(room, [claim.key for claim in claims])
+    return failures
+
+
+def run_claim(room: str, claim: Claim, *, quick: bool) -> bool:
+    """Measure one claim and store it; a failure is shown, keeps the old row and returns False."""
+    print(f"{claim.key}\n    {claim.statement}", flush=True)
+    try:
+        row = measure(claim, claim.seeds[:3] if quick else claim.seeds, lambda line: print(line, flush=True))
+    except FileNotFoundError as missing:
+        print(f"    skipped, its old row is kept: {missing}", flush=True)
+        return True
+    except Exception:
+        traceback.print_exc()
+        return False
+    told = f"{row['difference']:+.4g} [{row['low']:+.4g}, {row['high']:+.4g}]"
+    print(f"    {row['verdict']}: difference {told}, {row['seconds']:g} s", flush=True)
+    if not quick:
+        store.record(room, row)
+    return True
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and run; the exit code is 1 if a claim failed to run (not if it is not shown)."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
+    parser.add_argument("room", choices=[*rooms(), "all"], help="a room with claims, or all of them")
+    parser.add_argument("--quick", action="store_true", help="three seeds, printed only: nothing is written")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only claims whose method or name contains TEXT")
+    asked = parser.parse_args(arguments)
+    chosen = rooms() if asked.room == "all" else [asked.room]
+    return 1 if sum(run_room(room, quick=asked.quick, only=asked.only) for room in chosen) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
