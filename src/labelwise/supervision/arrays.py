@@ -18,14 +18,14 @@ def to_numpy(data: Any, name: str) -> tuple[AnyArray, list[str] | None]:
     """
     if isinstance(data, np.ma.MaskedArray):
         gaps = np.ma.getmaskarray(data)
-        filled = data.data.astype(object) if gaps.any() else data.data
+        filled = data.data.astype(object)
         filled[gaps] = None
-        return filled, None
+        return (filled if gaps.any() else data.data), None
     if isinstance(data, np.ndarray):
         return np.asarray(data), None
     if type(data).__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"):
         return _from_table(data, name)
-    if isinstance(data, (str, bytes, dict, set)) or not hasattr(data, "__len__"):
+    if isinstance(data, (str, bytes, dict, set)) or not (hasattr(data, "__len__") or hasattr(data, "__array__")):
         raise InputError(f"{name} must be an array, a list, a series or a frame. Got {type(data).__name__}.")
     return _from_list(data, name), None
 
@@ -33,6 +33,8 @@ def to_numpy(data: Any, name: str) -> tuple[AnyArray, list[str] | None]:
 def _from_list(data: Any, name: str) -> AnyArray:
     try:
         array = np.asarray(data)
+        if array.ndim == 1 and array.dtype.kind in "iuf" and bool in set(map(type, data)):
+            return np.array(data, dtype=object)  # numpy writes True among numbers as 1
         # numpy writes None and NaN among strings as the texts "None" and "nan"; objects keep them apart
         return array if array.dtype.kind in "biuf" else np.array(data, dtype=object)
     except (ValueError, OverflowError) as error:
@@ -63,8 +65,11 @@ def _from_table(data: Any, name: str) -> tuple[AnyArray, list[str] | None]:
 
 
 def _from_series(series: Any) -> AnyArray:
-    if series.dtype.is_float() or (series.dtype.is_numeric() and series.null_count() == 0):
+    whole = series.null_count() == 0
+    if series.dtype.is_float() or (series.dtype.is_numeric() and whole):
         return np.asarray(series.to_numpy())
+    if str(series.dtype) == "Boolean" and whole:
+        return np.asarray(series.to_numpy(), dtype=bool)
     column = np.empty(len(series), dtype=object)
     column[:] = series.to_list()
     return column
@@ -98,9 +103,9 @@ def numbers(array: AnyArray, name: str) -> AnyArray:
     if array.dtype.kind in "biuf":
         return array
     missing = is_missing(array)
-    bad = ~missing & ~np.frompyfunc(lambda v: isinstance(v, (int, float, np.number, np.bool_)), 1, 1)(array).astype(
-        bool
-    )
+    bad = ~missing & ~np.frompyfunc(lambda v: isinstance(v, (int, float, np.integer, np.floating, np.bool_)), 1, 1)(
+        array
+    ).astype(bool)
     if bad.any():
         value = array[np.unravel_index(int(np.argmax(bad)), bad.shape)]
         raise InputError(f"{name} must be numbers. {first(bad).capitalize()} holds {_plain(value)!r}.")

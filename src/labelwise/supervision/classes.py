@@ -112,10 +112,14 @@ def _one_type(cells: AnyArray, missing: BoolArray, name: str) -> AnyArray:
         return cells
     if not found <= {"a boolean", "an integer", "a float"}:
         raise InputError(
-            f"{name} must hold integers or text as class labels. {first(~missing).capitalize()} holds {found.pop()}."
+            f"{name} must hold integers or text as class labels. {first(~missing).capitalize()} holds {found.pop()}. "
+            "For several labels a row, pass a matrix of 1 (yes), 0 (no) and -1 (unknown)."
         )
     numeric = bool if found == {"a boolean"} else np.int64 if found == {"an integer"} else np.float64
-    return np.where(missing, 0, cells).astype(numeric)
+    try:
+        return np.where(missing, 0, cells).astype(numeric)
+    except OverflowError:
+        raise InputError(f"{name} holds whole numbers beyond 64 bits as class labels. Pass them as text.") from None
 
 
 def _word(kind: type) -> str:
@@ -145,29 +149,30 @@ def _whole(cells: AnyArray, missing: BoolArray, name: str) -> IntArray:
 
 
 def _factorise_numbers(cells: IntArray, missing: BoolArray, name: str, abstain: bool) -> tuple[AnyArray, IntArray]:
-    present, look_up = _distinct(cells[~missing])
-    two_classes = present.tolist() == [-1, 1] and not abstain
-    if not two_classes and present.size and UNLABELED in present:
-        missing = missing | (cells == UNLABELED)
-        present, look_up = _distinct(cells[~missing])
-        if present.size and present[0] < 0:
+    some_missing = bool(missing.any())
+    present, known_codes = _distinct(cells[~missing] if some_missing else cells)
+    if UNLABELED in present and (abstain or present.tolist() != [-1, 1]):
+        if present[0] < UNLABELED:
             raise InputError(
                 f"{name} holds {present[0]} ({first(cells == present[0])}) beside -1, which would mean unlabelled. "
                 "Number the classes from 0, or pass them as text, with None for unlabelled rows."
             )
+        present, known_codes = present[1:], known_codes - 1  # -1 is the smallest: its code 0 becomes UNLABELED
+    if not some_missing:
+        return present, known_codes
     codes = np.full(cells.shape, UNLABELED, dtype=np.int64)
-    codes[~missing] = look_up
+    codes[~missing] = known_codes
     return present, codes
 
 
 def _distinct(values: IntArray) -> tuple[IntArray, IntArray]:
     """Return the sorted distinct values and each one's position; without sorting when their range is small."""
     if values.size == 0:
-        return values, np.zeros(0, np.int64)
+        return values.ravel(), np.zeros(values.shape, np.int64)
     low, high = int(values.min()), int(values.max())
-    if high - low > 4 * values.size + 1000 or high > np.iinfo(np.int64).max:
+    if high - low > values.size + 1000 or high > np.iinfo(np.int64).max:
         present, position = np.unique(values, return_inverse=True)
-        return present, position
+        return present, position.reshape(values.shape)
     offset = values.astype(np.int64) - low
     seen = np.zeros(high - low + 1, dtype=bool)
     seen[offset] = True

@@ -50,6 +50,12 @@ def _numbers(targets: Targets) -> Iterator[str]:
     each = f"{values.shape[1]} numbers each, " if values.ndim == 2 else ""
     if not np.isnan(values).all():
         yield f"Values: {each}{np.nanmin(values):.4g} to {np.nanmax(values):.4g}."
+    if targets.kind is Kind.REAL and values.ndim == 1 and _look_like_codes(values[~np.isnan(values)]):
+        yield "If these few whole numbers are names of classes, pass kind='classes'."
+
+
+def _look_like_codes(values: Any) -> bool:
+    return len(values) > 1 and bool((values == np.floor(values)).all()) and len(np.unique(values)) <= 20
 
 
 def _entries(targets: Targets) -> str:

@@ -13,7 +13,7 @@ from scipy import sparse
 from labelwise.base import UNLABELED, InputError
 
 IntArray = NDArray[np.integer[Any]]
-FloatArray = NDArray[np.float64]
+FloatArray = NDArray[np.floating[Any]]
 BoolArray = NDArray[np.bool_]
 AnyArray = NDArray[Any]
 
@@ -63,7 +63,7 @@ class Targets:
     positive, negative
         What was said of each (row, label) of a multilabel problem: bool ``(n, L)``, or sparse CSR.
     complete
-        Sparse multilabel only: whether what is not stored was stated to be negative.
+        Sparse multilabel only: whether what is not stored was stated to be negative; nothing is unknown then.
     soft
         Class probabilities ``(n, K)``; rows of NaN are unlabelled.
     candidates
@@ -151,9 +151,7 @@ class Targets:
         known = self._known_units()
         if not self.kind.per_bag:
             return known
-        bags = self.need("bags")
-        inside: BoolArray = (bags >= 0) & known[bags]
-        return inside
+        return np.asarray(known[self.need("bags")])
 
     def _known_units(self) -> BoolArray:
         """Rows (for bags and sets: bags) of which something is known."""
@@ -171,14 +169,14 @@ class Targets:
                 known = ~self.need("candidates").all(1)
             case Kind.VOTES:
                 known = (self.need("votes") != UNLABELED).any(1)
-        return known
+        return np.asarray(known)
 
     def _stated(self) -> BoolArray:
         if not self.is_sparse:
             return np.asarray((self.positive | self.negative).any(1))
         if self.complete:
             return np.ones(self.n_rows, bool)
-        return np.asarray(self.positive.getnnz(1) + self.negative.getnnz(1) > 0)
+        return np.asarray(np.diff(self.positive.indptr) + np.diff(self.negative.indptr) > 0)
 
     @property
     def class_counts(self) -> AnyArray:
