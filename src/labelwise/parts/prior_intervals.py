@@ -1,0 +1,224 @@
+"""Uncertainty of class shares under label shift: intervals of both estimators, and two tests of "no shift"."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from scipy.optimize import nnls
+
+from labelwise.base import Estimate
+from labelwise.parts.priors import (
+    Codes,
+    Doubles,
+    Floats,
+    as_prior,
+    as_proba,
+    bbse_prior,
+    confusion,
+    em_prior,
+    em_step,
+    predicted_shares,
+)
+
+CURVATURE_ROWS = 1 << 16
+"""Most rows from which a curvature or a covariance is computed: more of them change an interval by less than 1 %."""
+
+
+class PriorInterval(NamedTuple):
+    """Class shares `prior` (K,), each between `low` and `high` at confidence `level`."""
+
+    prior: Doubles
+    low: Doubles
+    high: Doubles
+    level: float
+
+    def estimates(self) -> list[Estimate]:
+        """One `Estimate` a class."""
+        return [
+            Estimate(float(value), float(low), float(high), self.level)
+            for value, low, high in zip(self.prior, self.low, self.high, strict=True)
+        ]
+
+
+class ShiftTest(NamedTuple):
+    """Test of "no label shift": its chi-square `statistic`, `p_value` and degrees of freedom."""
+
+    statistic: float
+    p_value: float
+    df: int
+
+
+def _interval(prior: Doubles, resampled: Doubles, level: float) -> PriorInterval:
+    """Percentile interval of the resampled shares, widened where needed to hold the estimate."""
+    if not len(resampled):
+        return PriorInterval(prior, np.zeros_like(prior), np.ones_like(prior), level)
+    low, high = np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return PriorInterval(prior, np.minimum(low, prior), np.maximum(high, prior), level)
+
+
+def _covariance(values: Floats) -> Doubles:
+    few = values[:: max(1, len(values) // CURVATURE_ROWS)].astype(np.float64)
+    centred = few - few.mean(axis=0)
+    return np.asarray(centred.T @ centred / len(few))
+
+
+def _scores(proba: Floats, source_prior: Doubles, prior: Doubles) -> Doubles:
+    """(n, K) gradient of each row's log-likelihood with respect to the shares, on at most `CURVATURE_ROWS` rows."""
+    likelihoods = proba[:: max(1, len(proba) // CURVATURE_ROWS)].astype(np.float64) / source_prior
+    likelihoods /= (likelihoods @ prior)[:, None]
+    return likelihoods
+
+
+def _source_noise(scores: Doubles, codes: Codes, prior: Doubles) -> Doubles:
+    """Covariance that the finite source adds to the mean score: ``sum_y prior_y^2 Cov(score | y) / n_y``."""
+    total = np.zeros((len(prior), len(prior)))
+    for k in np.unique(codes):
+        rows = scores[codes == k]
+        total += prior[k] ** 2 * _covariance(rows) / len(rows)
+    return total
+
+
+def _likeliest(curvature: Doubles, slopes: Doubles) -> Doubles:
+    """Shares x that maximise ``slope @ x - x @ curvature @ x / 2``, one for each row of `slopes`."""
+    n_classes, scale = len(curvature), np.trace(curvature) / len(curvature)
+    factor = np.linalg.cholesky(curvature + 1e-9 * scale * np.eye(n_classes))
+    stiff = 1e3 * np.sqrt(scale)
+    matrix = np.vstack([factor.T, np.full(n_classes, stiff)])
+    aims = np.linalg.solve(factor, slopes.T).T
+    shares = np.stack([nnls(matrix, np.append(aim, stiff), maxiter=100 * n_classes)[0] for aim in aims])
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def em_prior_interval(
+    proba: npt.ArrayLike,
+    source_prior: npt.ArrayLike,
+    *,
+    source_proba: npt.ArrayLike | None = None,
+    source_codes: npt.ArrayLike | None = None,
+    level: float = 0.9,
+    n_resamples: int = 200,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    rng: np.random.Generator | None = None,
+) -> PriorInterval:
+    """`em_prior` with an interval for each share.
+
+    A resample draws the mean score of the rows from its normal limit and maximises the likelihood's quadratic
+    approximation over the simplex, so that an interval at the border of the simplex is one-sided as it should be.
+    Nothing is iterated over the rows again: the cost is that of one covariance.
+
+    Parameters
+    ----------
+    proba, source_prior, tol, max_iter
+        As in `em_prior`.
+    source_proba, source_codes
+        (m, K) held-out probabilities of the source rows and their classes (m,). With them the interval also holds the
+        noise of the source, from which the classifier's calibration was learned; without them the probabilities are
+        taken as exact.
+    level
+        Confidence level.
+    n_resamples
+        Resamples; 0 gives the interval [0, 1].
+    rng
+        Generator of the resamples; by default seeded with 0.
+    """
+    array, rng = as_proba(proba), rng or np.random.default_rng(0)
+    prior = em_prior(array, source_prior, tol=tol, max_iter=max_iter)
+    if not n_resamples:
+        return _interval(prior, np.empty((0, len(prior))), level)
+    source = as_prior(source_prior, array.shape[1], "source_prior")
+    smooth = (len(array) * prior + source) / (len(array) + 1)
+    scores = _scores(array, source, smooth)
+    curvature = scores.T @ scores / len(scores)
+    noise = _covariance(scores) / len(array)
+    if source_proba is not None and source_codes is not None:
+        seen = as_proba(source_proba)
+        step = max(1, len(seen) // CURVATURE_ROWS)
+        noise += _source_noise(_scores(seen, source, smooth), np.asarray(source_codes)[::step], smooth) / step
+    mean = em_step(array, smooth / source, None)[0] / source
+    slopes = rng.multivariate_normal(mean, noise, size=n_resamples, method="eigh")
+    return _interval(prior, _likeliest(curvature, slopes + curvature @ smooth), level)
+
+
+def bbse_prior_interval(
+    source_proba: npt.ArrayLike,
+    source_codes: npt.ArrayLike,
+    proba: npt.ArrayLike,
+    *,
+    soft: bool = False,
+    level: float = 0.9,
+    n_resamples: int = 200,
+    rng: np.random.Generator | None = None,
+) -> PriorInterval:
+    """`bbse_prior` with an interval for each share, by resampling source rows within their class and target rows.
+
+    Parameters
+    ----------
+    source_proba, source_codes
+        (m, K) held-out probabilities of the source rows and their classes (m,).
+    proba
+        (n, K) probabilities of the target rows.
+    soft
+        Use mean probabilities instead of decisions.
+    level
+        Confidence level.
+    n_resamples
+        Resamples; 0 gives the interval [0, 1].
+    rng
+        Generator of the resamples; by default seeded with 0.
+    """
+    seen, array, rng = as_proba(source_proba), as_proba(proba), rng or np.random.default_rng(0)
+    codes = np.asarray(source_codes, dtype=np.int64)
+    joint, predicted = confusion(seen, codes, soft=soft), predicted_shares(array, soft=soft)
+    counts = np.bincount(codes, minlength=len(predicted))
+    order, start = np.argsort(codes, kind="stable"), np.cumsum(counts) - counts
+    spread = _covariance(array) / len(array) if soft else None
+    resampled = np.empty((n_resamples, len(predicted)))
+    for b in range(n_resamples):
+        if spread is not None:
+            rows = order[start[codes] + (rng.random(len(codes)) * counts[codes]).astype(np.int64)]
+            again = confusion(seen[rows], codes, soft=True)
+            shares = rng.multivariate_normal(predicted, spread, method="eigh")
+        else:
+            again = rng.multinomial(counts, (joint / joint.sum(axis=0)).T).T / len(codes)
+            shares = rng.multinomial(len(array), predicted) / len(array)
+        resampled[b] = bbse_prior(again, shares)
+    return _interval(bbse_prior(joint, predicted), resampled, level)
+
+
+def predicted_test(source_proba: npt.ArrayLike, proba: npt.ArrayLike) -> ShiftTest:
+    """Chi-square test that source and target rows have the same shares of predicted classes.
+
+    Valid for any classifier as long as it saw neither set. Classes expected fewer than five times are counted together.
+    """
+    seen, array = as_proba(source_proba), as_proba(proba)
+    counts = np.stack([predicted_shares(p) * len(p) for p in (seen, array)])
+    common = counts.sum(axis=0) * min(len(seen), len(array)) / (len(seen) + len(array)) >= 5
+    table = np.column_stack([counts[:, common], counts[:, ~common].sum(axis=1)])
+    table = table[:, table.sum(axis=0) > 0]
+    if table.shape[1] < 2:
+        return ShiftTest(0.0, 1.0, 0)
+    result = stats.chi2_contingency(table, correction=False)
+    return ShiftTest(float(result.statistic), float(result.pvalue), int(result.dof))
+
+
+def score_test(source_proba: npt.ArrayLike, proba: npt.ArrayLike) -> ShiftTest:
+    """Score test of label shift at "no shift": Hotelling's comparison of the mean probabilities of source and target.
+
+    More powerful than `predicted_test` and, like it, valid for any classifier that saw neither set, calibrated or not.
+    """
+    seen, array = as_proba(source_proba), as_proba(proba)
+    gap = array.mean(axis=0, dtype=np.float64) - seen.mean(axis=0, dtype=np.float64)
+    pooled = (_covariance(seen) * len(seen) + _covariance(array) * len(array)) / (len(seen) + len(array))
+    values, vectors = np.linalg.eigh(pooled)
+    kept = values > 1e-9 * max(values.max(), 1e-300)
+    degrees, rows = int(kept.sum()), len(seen) + len(array)
+    if degrees == 0 or rows - degrees - 1 < 1:
+        return ShiftTest(0.0, 1.0, 0)
+    distance = ((vectors[:, kept].T @ gap) ** 2 / values[kept]).sum() / (1 / len(seen) + 1 / len(array))
+    statistic = float(distance * (rows - 2) / rows)
+    f = statistic * (rows - degrees - 1) / ((rows - 2) * degrees)
+    return ShiftTest(statistic, float(stats.f.sf(f, degrees, rows - degrees - 1)), degrees)

@@ -1,0 +1,142 @@
+"""What estimators of label shift share: held-out predictions, the corrected classifier, intervals and the test."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassifierMixin, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils import Tags, get_tags, indexable
+from sklearn.utils.validation import check_is_fitted
+
+from labelwise.base import UNLABELED, Fields, InputError, Method, Natural, Range
+from labelwise.parts.prior_intervals import PriorInterval, ShiftTest
+from labelwise.parts.priors import correct
+from labelwise.parts.scaling import Scaling
+from labelwise.shift.crossfit import Scores, cross_fit, frozen_scores
+from labelwise.supervision import encode_classes
+
+Bools = npt.NDArray[np.bool_]
+Codes = npt.NDArray[np.integer[Any]]
+
+
+class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
+    """Carries any classifier's probabilities to the class shares of the target rows; subclasses estimate the shares."""
+
+    estimator: Any = None
+    target: Any = None
+    cv: Annotated[int, Range(low=2, whole=True)] = 5
+    level: Annotated[float, Range(low=0, high=1, low_open=True, high_open=True)] = 0.9
+    n_resamples: Annotated[int, Natural] = 200
+    random_state: int | None = None
+
+    @abstractmethod
+    def _estimate(self, scores: Scores, rng: np.random.Generator) -> tuple[PriorInterval, ShiftTest]:
+        """Shares of the target with their interval, and the test of no shift."""
+
+    def _calibrated(self, proba: Any) -> Any:
+        return proba if self.scaling_ is None else self.scaling_(proba)
+
+    def fit(self, X: Any, y: Any, domains: npt.ArrayLike | None = None) -> Self:
+        """Fit the classifier on the source rows and estimate the class shares of the target rows.
+
+        Parameters
+        ----------
+        X
+            (n, ...) inputs, whatever ``estimator`` accepts.
+        y
+            (n,) labels. Without `domains`, unlabelled rows (-1, None, NaN) are the target.
+        domains
+            (n,) domain of each row: rows of domain ``target`` are the target, labelled or not (their labels are not
+            used), labelled rows elsewhere are the source, and other rows are left out.
+        """
+        self.check_fields()
+        X, codes = self._read(X, y)
+        source, target = self._rows(codes, domains)
+        rng = np.random.default_rng(self.random_state)
+        self.estimator_, scores = self._scores(X, codes, source, target, rng)
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator_, name):
+                setattr(self, name, getattr(self.estimator_, name))
+        self.source_prior_ = np.bincount(scores.codes, minlength=len(self.classes_)) / len(scores.codes)
+        self._settle(scores, rng)
+        return self
+
+    def _settle(self, scores: Scores, rng: np.random.Generator) -> None:
+        prior = self.source_prior_
+        self.scaling_: Scaling | None = None
+        interval, self.shift_test_ = PriorInterval(prior, prior, prior, self.level), ShiftTest(0.0, 1.0, 0)
+        if len(scores.target):
+            interval, self.shift_test_ = self._estimate(scores, rng)
+        self.prior_, self.prior_interval_ = interval.prior, np.stack([interval.low, interval.high], axis=1)
+        self.ratio_ = self.prior_ / self.source_prior_
+
+    def _read(self, X: Any, y: Any) -> tuple[Any, Codes]:
+        if y is None:
+            raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
+        if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+            raise InputError("Complex data not supported: X must hold real numbers.")
+        self.classes_, codes = encode_classes(y)
+        X, _ = indexable(X, codes)
+        return X, codes
+
+    def _rows(self, codes: Codes, domains: npt.ArrayLike | None) -> tuple[Bools, Bools]:
+        labelled = codes != UNLABELED
+        if domains is None:
+            return labelled, ~labelled
+        where = np.asarray(domains)
+        if where.shape != codes.shape:
+            raise InputError(f"domains must have one entry a row, shape {codes.shape}. Got shape {where.shape}.")
+        target = where == self._target_domain(where, labelled)
+        if not (labelled & ~target).any():
+            raise InputError("domains leaves no labelled row outside the target domain: label some source rows.")
+        return labelled & ~target, target
+
+    def _target_domain(self, where: npt.NDArray[Any], labelled: Bools) -> Any:
+        names = np.unique(where)
+        if self.target is not None:
+            if self.target not in names:
+                raise InputError(f"target must be one of the domains {names.tolist()[:10]}. Got {self.target!r}.")
+            return self.target
+        bare = [name for name in names if not labelled[where == name].any()]
+        if len(bare) != 1:
+            raise InputError(
+                f"domains has {len(bare)} domains without labels, so the target is not clear: "
+                f"set target= to one of {names.tolist()[:10]}."
+            )
+        return bare[0]
+
+    def _scores(
+        self, X: Any, codes: Codes, source: Bools, target: Bools, rng: np.random.Generator
+    ) -> tuple[Any, Scores]:
+        base = LogisticRegression(max_iter=1000) if self.estimator is None else self.estimator
+        if not hasattr(base, "predict_proba"):
+            raise InputError(
+                f"{type(self).__name__}.estimator must have predict_proba. Got {base!r}: "
+                "wrap it in sklearn.calibration.CalibratedClassifierCV."
+            )
+        if isinstance(base, FrozenEstimator):
+            return base, frozen_scores(base, X, codes, source, target, self.classes_)
+        return cross_fit(clone(base), X, codes, source, target, self.classes_, self.cv, rng)
+
+    def predict_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:
+        """(n, K) probabilities of ``classes_`` under the target's class shares."""
+        check_is_fitted(self)
+        return correct(self._calibrated(self.estimator_.predict_proba(X)), self.source_prior_, self.prior_)
+
+    def predict(self, X: Any) -> npt.NDArray[Any]:
+        """(n,) most probable class under the target's class shares."""
+        best = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[best])
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        if self.estimator is not None:
+            tags.input_tags = get_tags(self.estimator).input_tags
+        else:
+            tags.input_tags.sparse = True
+        return tags
