@@ -1,0 +1,82 @@
+# Every target does its own set-up in .venv: nothing is needed but Python 3.11 or newer, make and git.
+#
+#   make demo                 the main job on a bundled real data set
+#   make test                 lint, types, architecture, tests
+#   make test-all             also the slow tests
+#   make claims ROOM=noisy    does each method of a room do what its paper says? (ROOM=all: every room)
+#   make bench                speed beside peers, written to docs/benchmarks.md
+#   make docs                 the documentation, built to site/
+#   make clean                remove what the other targets made, except .venv and runs/
+#
+# Any torch >= 2.4 will do (a CPU build is enough): make test TORCH='torch>=2.4'
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+TORCH ?= torch==2.13.0
+ROOM ?= all
+BIN := .venv/bin
+RUN := OMP_NUM_THREADS=1 $(BIN)/python -m
+QUIET := --quiet --disable-pip-version-check
+# Stamps live inside .venv, so that deleting it starts afresh.
+CORE := .venv/.stamp-core
+DEV := .venv/.stamp-dev
+DOCS := .venv/.stamp-docs
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint format claims bench docs clean
+.DELETE_ON_ERROR:
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(CORE): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "make: no python3 found; install Python 3.11 or newer, or set PYTHON=" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: $(PYTHON) is older than Python 3.11; set PYTHON= to a newer one" >&2; exit 1; }
+	@echo "Setting up .venv (a few minutes the first time) ..."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m pip install $(QUIET) '$(TORCH)'
+	@$(BIN)/python -m pip install $(QUIET) -e .
+	@touch $@
+
+$(DEV): $(CORE)
+	@echo "Installing the development tools and the peers used in tests ..."
+	@$(BIN)/python -m pip install $(QUIET) -e '.[dev]'
+	@touch $@
+
+$(DOCS): $(CORE)
+	@$(BIN)/python -m pip install $(QUIET) -e '.[docs]'
+	@touch $@
+
+demo: $(CORE)
+	@$(BIN)/labelwise demo
+
+test: lint
+	$(RUN) pytest -n 2 -m "not slow"
+
+test-all: lint
+	$(RUN) pytest -n 2
+
+lint: $(DEV)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV)
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+claims: $(DEV)
+	$(RUN) benchmarks.claims $(ROOM)
+
+bench: $(DEV)
+	$(BIN)/python -m benchmarks
+
+docs: $(DOCS)
+	$(BIN)/python -m docs.generate
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation is in site/index.html"
+
+clean:
+	rm -rf site dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .cache
+	find src tests benchmarks docs examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
