@@ -175,13 +175,14 @@ class Learner(Method, Fields):
 
     @torch.no_grad()
     def _forward(self, x: Tensor, module: Any = None) -> Tensor:
+        """Return the module's outputs in blocks; of vectors in float64, so that a row's score ignores its neighbours."""
         module = self.net_ if module is None else module
-        was_training = module.training
-        module.eval()
-        parts = [x[i : i + PREDICT_ROWS] for i in range(0, len(x), PREDICT_ROWS)]
-        out = torch.cat([module(p.float().div_(255) if p.dtype == torch.uint8 else p) for p in parts])
-        module.train(was_training)
-        return out
+        exact = self.inputs_.modality == "vectors" and isinstance(module, nn.Module)
+        module = deepcopy(module).double().eval() if exact else module.eval()
+        blocks = (x[i : i + PREDICT_ROWS] for i in range(0, len(x), PREDICT_ROWS))
+        return torch.cat(
+            [module(b.float().div_(255) if b.dtype == torch.uint8 else b.double() if exact else b) for b in blocks]
+        )
 
     def _views(self) -> Views:
         return for_modality(self.inputs_.modality) if isinstance(self.views, str) else self.views
@@ -240,7 +241,8 @@ class ClassLearner(ClassifierMixin, Learner):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row, shape ``(n,)``."""
-        return np.asarray(self.classes_[self.outputs(X).argmax(1)])
+        best = self.outputs(X).argmax(1)
+        return np.asarray(self.classes_[best])
 
 
 MINI_BATCHES = "rows are drawn in random mini-batches, so a weight of two is not the same as the row twice"
@@ -317,6 +319,11 @@ class Regressor(RegressorMixin, Learner):
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
         """Standardise the known targets; NaN stays NaN and marks an unlabelled row."""
         values = np.asarray(y, dtype=np.float64)
@@ -354,7 +361,7 @@ class Regressor(RegressorMixin, Learner):
         return np.asarray(values[:, 0] if self.single_ else values)
 
 
-class MultiLabelClassifier(ClassifierMixin, Learner):
+class MultiLabelClassifier(ClassLearner):
     """Plain training of a network for several labels per row, some of them unknown.
 
     Parameters
@@ -364,7 +371,8 @@ class MultiLabelClassifier(ClassifierMixin, Learner):
 
     References
     ----------
-    Binary relevance with one network; unknown labels are left out of the loss.
+    Binary relevance with one network; unknown labels are left out of the loss. With one class per row ``(n,)`` it is
+    one-vs-rest, as in scikit-learn's multi-label estimators.
 
     Examples
     --------
@@ -388,25 +396,27 @@ class MultiLabelClassifier(ClassifierMixin, Learner):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.classifier_tags.multi_class = False
-        tags.target_tags.single_output = False
         tags.target_tags.multi_output = True
         return tags
 
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.int8], NDArray[np.bool_], int]:
-        """Check that labels are 1, 0 or -1."""
-        labels = np.asarray(y)
-        if labels.ndim != 2:
-            raise InputError(f"y must have shape (n, L) with one column a label. Got shape {labels.shape}.")
-        wrong = ~np.isin(labels, (-1, 0, 1))
+        """Check that labels ``(n, L)`` are 1, 0 or -1; spread one class per row over indicator columns."""
+        self.single_ = np.ndim(y) == 1
+        if self.single_:
+            codes, labelled, n_classes = super().read_targets(y)
+            labels = np.where(labelled[:, None], codes[:, None] == np.arange(n_classes), UNLABELED).astype(np.int8)
+            return labels, labelled, n_classes
+        values = np.asarray(y)
+        if values.ndim != 2:
+            raise InputError(f"y must have shape (n, L) with one column a label. Got shape {values.shape}.")
+        wrong = ~np.isin(values, (-1, 0, 1))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise InputError(
-                f"y must hold 1 (yes), 0 (no) or -1 (unknown). Got {labels[row, column]!r} in row {row}, column {column}."
-            )
-        codes = labels.astype(np.int8)
-        self.classes_ = np.arange(codes.shape[1])
-        return codes, (codes != UNLABELED).any(1), codes.shape[1]
+            found = f"Got {values[row, column]!r} in row {row}, column {column}."
+            raise InputError(f"y must hold 1 (yes), 0 (no) or -1 (unknown). {found}")
+        labels = values.astype(np.int8)
+        self.classes_ = np.arange(labels.shape[1])
+        return labels, (labels != UNLABELED).any(1), labels.shape[1]
 
     def start(self, data: Data) -> None:
         """Copy the criterion."""
@@ -422,12 +432,14 @@ class MultiLabelClassifier(ClassifierMixin, Learner):
         return -float(MaskedBCE()(scores, y))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the probability of each label, shape ``(n, L)``."""
-        return np.asarray(1 / (1 + np.exp(-np.clip(self.outputs(X), -500, 500))))
+        """Return the probability of each label, shape ``(n, L)``; rows sum to 1 only for one class per row."""
+        p = 1 / (1 + np.exp(-np.clip(self.outputs(X), -500, 500)))
+        return np.asarray(p / p.sum(1, keepdims=True) if self.single_ else p)
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return 1 where a label's probability exceeds one half, shape ``(n, L)``."""
-        return (self.outputs(X) > 0).astype(np.int64)
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return 1 where a label's probability exceeds one half, shape ``(n, L)``; one class per row as classes ``(n,)``."""
+        scores = self.outputs(X)
+        return np.asarray(self.classes_[scores.argmax(1)]) if self.single_ else (scores > 0).astype(np.int64)
 
 
 class SemiSupervised(ClassLearner):

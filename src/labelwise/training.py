@@ -173,6 +173,10 @@ class Data:
         )  # fmt: skip
 
 
+Batches = Callable[[Data, torch.Generator], Iterator[Batch]]
+"""A maker of an epoch's batches."""
+
+
 def _optional_take(rows: Tensor) -> Callable[[Tensor | None], Tensor | None]:
     return lambda value: None if value is None else value[rows]
 
@@ -224,7 +228,7 @@ class Phase:
     modules: Sequence[nn.Module]
     epochs: int
     lr: float | None = None
-    batches: Callable[[Data, torch.Generator], Iterator[Batch]] | None = None
+    batches: Batches | None = None
     steps: int | None = None
     then: Phase | None = None
 

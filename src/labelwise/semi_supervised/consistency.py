@@ -1,0 +1,51 @@
+"""The skeleton FixMatch and UDA share: a supervised part plus agreement between two views of the unlabelled rows."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from torch import Tensor
+
+from labelwise.base import Fraction, NonNegative
+from labelwise.learner import SemiSupervised
+from labelwise.training import Batch
+
+
+class Consistency(SemiSupervised):
+    """``supervised(batch) + weight * mean over the pool of consistency``; rows in doubt count as zero in the mean.
+
+    Parameters
+    ----------
+    threshold
+        Probability from which a weak view's prediction teaches the strong view, in [0, 1].
+    weight
+        Of the consistency part, >= 0; 0 is supervised training on weak views.
+    """
+
+    threshold: Annotated[float, Fraction] = 0.95
+    weight: Annotated[float, NonNegative] = 1.0
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the two parts; the pool's weak view is scored without gradient."""
+        pool = batch.unlabelled
+        supervised = self.supervised(self.net_(batch.weak), batch)
+        agreement = self.consistency(self.target_scores(pool.weak), self.net_(pool.strong))
+        return {"supervised": supervised, "consistency": self.weight * agreement.mean()}
+
+    def target_scores(self, weak: Tensor) -> Tensor:
+        """Return the scores that make the targets: the network's own, detached."""
+        scores: Tensor = self.net_(weak).detach()
+        return scores
+
+    def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of the labelled rows."""
+        raise NotImplementedError(f"{type(self).__name__} must define supervised(logits, batch).")
+
+    def consistency(self, weak: Tensor, strong: Tensor) -> Tensor:
+        """Return one value per row of the pool from the scores of its weak (detached) and strong views."""
+        raise NotImplementedError(f"{type(self).__name__} must define consistency(weak, strong).")
+
+
+def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Return the mean of values per row, weighted where there are weights."""
+    return values.mean() if weight is None else (weight * values).sum() / weight.sum().clamp_min(1e-12)

@@ -1,0 +1,53 @@
+"""FixMatch (Sohn et al. 2020)."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from labelwise.base import Card
+from labelwise.learner import MINI_BATCHES
+from labelwise.parts.judges import confident
+from labelwise.semi_supervised.consistency import Consistency, weighted_mean
+from labelwise.training import Batch, Train
+
+
+class FixMatch(Consistency):
+    """Confident labels from weak views teach the strong views of the same rows.
+
+    ``loss = CE(f(weak(x)), y) + weight * mean_u [max p(weak(u)) >= threshold] CE(f(strong(u)), argmax p(weak(u)))``
+
+    Differs from the paper: AdamW and cosine schedule of `Train`; default views by modality instead of RandAugment;
+    averaged weights only when ``Train(ema=...)`` asks for them.
+
+    References
+    ----------
+    Sohn et al., FixMatch: Simplifying Semi-Supervised Learning with Consistency and Confidence, NeurIPS 2020; here as in
+    the comparison of paper 138.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> few = np.where(np.arange(150) % 10 == 0, y, -1)
+    >>> model = FixMatch(train=Train(epochs=30, batch_size=16), random_state=0).fit(X, few)
+    >>> bool(model.score(X, y) > 0.8)
+    True
+    """
+
+    card = Card(
+        paper=138, year=2020, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="heavy", race=True,
+        reference="Sohn et al., FixMatch, NeurIPS 2020.",
+        expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+    )  # fmt: skip
+    tune = {"threshold": [0.8, 0.95], "train": [Train(lr=lr, epochs=40, batch_size=64) for lr in (1e-3, 3e-3)]}
+
+    def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the cross-entropy of the labelled rows."""
+        return weighted_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)
+
+    def consistency(self, weak: Tensor, strong: Tensor) -> Tensor:
+        """Return the cross-entropy of strong views against confident hard labels, zero for rows in doubt."""
+        label, sure = confident(weak, self.threshold)
+        return sure * cross_entropy(strong, label, reduction="none")

@@ -1,0 +1,6 @@
+"""Data to be withdrawn: take the influence of some rows out of a fitted learner, and check that it is gone."""
+
+from labelwise.unlearning.laf import LAF
+from labelwise.unlearning.membership import MembershipAttack
+
+__all__ = ["LAF", "MembershipAttack"]
