@@ -1,0 +1,54 @@
+"""Generators with hidden truth: every one returns the data and what was planted in them.
+
+Tests can so check the mechanism (the noise matrix that was recovered, the share that was found) and not only accuracy.
+All are vectorised, take `random_state` and return a small frozen dataclass.
+
+==============================  ========================================================================
+what is wrong                   generator
+==============================  ========================================================================
+nothing                         `blobs`, `mixture`, `long_tail`
+labels are wrong                `symmetric_noise`, `pair_noise`, `transition_noise`, `instance_noise`,
+                                `boundary_noise`
+rows are of no known class      `open_set_noise`, `open_pool`
+several people or rules voted   `crowd`, `labelling_functions`
+domains differ                  `prior_shift`, `covariate_shift`
+labels belong to groups         `proportion_bags`, `set_bags`
+labels are incomplete           `partial_multilabel`
+rows repeat                     `planted_duplicates`
+classes were never seen         `taxonomy`, `label_tree`, `random_tree`
+only probabilities are there    `calibrated_probabilities`
+==============================  ========================================================================
+"""
+
+from __future__ import annotations
+
+from labelwise.data.synthetic.annotators import Crowd, crowd
+from labelwise.data.synthetic.bags import ProportionBags, SetBags, proportion_bags, set_bags
+from labelwise.data.synthetic.drawing import long_tail
+from labelwise.data.synthetic.duplicates import PlantedDuplicates, planted_duplicates
+from labelwise.data.synthetic.label_noise import (
+    NoisyLabels,
+    boundary_noise,
+    instance_noise,
+    pair_noise,
+    pair_transition,
+    symmetric_noise,
+    symmetric_transition,
+    transition_noise,
+)
+from labelwise.data.synthetic.labelling_functions import FunctionVotes, labelling_functions
+from labelwise.data.synthetic.mixtures import Blobs, Mixture, blobs, mixture
+from labelwise.data.synthetic.multilabel import PartialMultiLabel, partial_multilabel
+from labelwise.data.synthetic.open_set import OpenPool, OpenSetNoise, open_pool, open_set_noise
+from labelwise.data.synthetic.probabilities import Probabilities, calibrated_probabilities
+from labelwise.data.synthetic.shifts import CovariateShift, PriorShift, covariate_shift, prior_shift
+from labelwise.data.synthetic.taxonomy import LabelTree, Taxonomy, label_tree, random_tree, taxonomy
+
+__all__ = [
+    "Blobs", "CovariateShift", "Crowd", "FunctionVotes", "LabelTree", "Mixture", "NoisyLabels", "OpenPool",
+    "OpenSetNoise", "PartialMultiLabel", "PlantedDuplicates", "PriorShift", "Probabilities", "ProportionBags",
+    "SetBags", "Taxonomy", "blobs", "boundary_noise", "calibrated_probabilities", "covariate_shift", "crowd",
+    "instance_noise", "label_tree", "labelling_functions", "long_tail", "mixture", "open_pool", "open_set_noise", "pair_noise",
+    "pair_transition", "partial_multilabel", "planted_duplicates", "prior_shift", "proportion_bags", "random_tree",
+    "set_bags", "symmetric_noise", "symmetric_transition", "taxonomy", "transition_noise",
+]  # fmt: skip
