@@ -31,9 +31,14 @@ if TYPE_CHECKING:
     from labelwise.data.roles import Roles, read_targets, resolve_roles
 
 _HOMES = {
-    "bundled": ("Bundle", "available", "directory", "load", "load_banking77", "load_wine", "load_youtube", "names", "path"),
-    "encode": ("TRUSTED_TYPES", "ArrayEncoder", "ConcatEncoder", "Encoder", "ImageEncoder", "TableEncoder", "TextEncoder",
-               "make_encoder"),
+    "bundled": (
+        "Bundle", "available", "directory", "load", "load_banking77", "load_wine", "load_youtube", "names", "path",
+    ),
+    "encode": (
+        "TRUSTED_TYPES", "ArrayEncoder", "ConcatEncoder", "Encoder", "ImageEncoder", "TableEncoder", "TextEncoder",
+        "make_encoder",
+    ),
+    "cache": ("cached_transform",),
     "read": ("read_table",),
     "roles": ("Roles", "read_targets", "resolve_roles"),
 }  # fmt: skip

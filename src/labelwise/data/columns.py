@@ -8,15 +8,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from labelwise.data.read import is_image_name
+from labelwise.base import InputError
 
-Holds = Literal["number", "category", "text", "date", "image", "vector", "empty"]
+Holds = Literal["number", "category", "text", "date", "image", "vector", "other", "empty"]
 """What the values of a column are, whatever its dtype says."""
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+"""File name endings taken for images."""
 
 SAMPLE = 1000
 _NUMBERS = {"boolean", "integer", "floating", "decimal", "mixed-integer-float"}
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[/.]\d{1,2}[/.]\d{4}( .*)?")
-_ID_NAME = re.compile(r"(?i)(.*[_\- ])?(id|ids|idx|index|uuid|guid|rownumber|row_number)|unnamed: \d+|.*[a-z]I[dD]")
+_ID_NAME = re.compile(r"(?i:(.*[_\- ])?(id|ids|idx|index|uuid|guid|row_?number)|unnamed: \d+)|.*[a-z]I[dD]")
 
 
 def holds(column: pd.Series[Any]) -> Holds:
@@ -43,19 +46,31 @@ def _holds_objects(sample: pd.Series[Any]) -> Holds:
     first = sample.iloc[0]
     if isinstance(first, bytes | bytearray) or (isinstance(first, np.ndarray) and first.ndim > 1):
         return "image"
+    if isinstance(first, dict) and set(first) == {"bytes", "path"}:  # how Hugging Face data sets store images
+        return "image"
     if isinstance(first, np.ndarray | list | tuple):
-        return "vector"
+        return "vector" if np.asarray(first).dtype.kind in "biuf" else "other"
     inferred = pd.api.types.infer_dtype(sample, skipna=True)
     if inferred in _NUMBERS:
         return "number"
     if inferred in {"date", "datetime", "datetime64"}:
         return "date"
-    strings = [str(value) for value in sample]
+    if not all(isinstance(value, str | int | float) for value in sample):
+        return "other"
+    return _holds_strings([str(value) for value in sample])
+
+
+def _holds_strings(strings: list[str]) -> Holds:
     if all(map(is_image_name, strings)):
         return "image"
     if all(_DATE.fullmatch(value.strip()) for value in strings):
         return "date"
     return "text" if is_free_text(strings) else "category"
+
+
+def is_image_name(value: object) -> bool:
+    """Whether `value` is a string that ends like the name of an image file."""
+    return isinstance(value, str) and value.lower().endswith(IMAGE_SUFFIXES)
 
 
 def is_free_text(values: list[str]) -> bool:
@@ -67,44 +82,89 @@ def is_free_text(values: list[str]) -> bool:
 
 def is_constant(column: pd.Series[Any]) -> bool:
     """Whether the column has at most one value, missing ones apart, and says nothing by missing."""
-    if holds(column) in {"vector", "image"}:
+    if holds(column) in {"vector", "image", "other"}:
+        return False
+    if column.head(SAMPLE).nunique() > 1:  # decides nearly every column without reading all of it
         return False
     distinct = column.nunique(dropna=True)
     return distinct == 0 or (distinct == 1 and not column.isna().any())
 
 
 def is_identifier(column: pd.Series[Any]) -> bool:
-    """Whether every row has its own value that names the row: distinct codes, or consecutive whole numbers."""
-    if len(column) < 20 or holds(column) not in {"number", "category"} or column.isna().any():
+    """Whether every row has its own value that only names it: distinct strings, or whole numbers in a row.
+
+    Distinct whole numbers with gaps count as well if the column's name says so (``id``, ``user_id``, ``index``).
+    """
+    kind = holds(column)
+    if len(column) < 20 or kind not in {"number", "category"} or column.isna().any():
         return False
-    named = _ID_NAME.fullmatch(str(column.name)) is not None
-    if column.nunique() != len(column):
+    if not column.head(SAMPLE).is_unique or not column.is_unique:
         return False
-    if holds(column) == "category":
+    if kind == "category":
         return True
-    numbers = column.to_numpy(dtype=float)
+    numbers = as_numbers(column)
+    named = _ID_NAME.fullmatch(str(column.name)) is not None
     whole = bool(np.all(numbers == np.floor(numbers)))
-    return whole and (named or numbers.max() - numbers.min() == len(numbers) - 1)
+    return whole and (named or bool(numbers.max() - numbers.min() == len(numbers) - 1))
 
 
 def as_numbers(column: pd.Series[Any]) -> np.ndarray:
     """Return a column of numbers as float64 ``(n,)``, NaN where missing; durations in seconds."""
     if pd.api.types.is_timedelta64_dtype(column.dtype):
-        return column.dt.total_seconds().to_numpy(dtype=float)
-    return pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan)
+        return np.asarray(column.dt.total_seconds(), dtype=float)
+    return np.asarray(pd.to_numeric(column).to_numpy(dtype=float, na_value=np.nan))
+
+
+def finite_numbers(column: pd.Series[Any]) -> np.ndarray:
+    """Return a column of numbers as float64 ``(n,)``, NaN where missing.
+
+    Raises
+    ------
+    InputError
+        A cell that is no number, or infinite; the message names the row.
+    """
+    try:
+        numbers = as_numbers(column)
+    except (ValueError, TypeError):
+        wrong = column.notna().to_numpy() & ~number_like(column)
+        raise InputError(
+            f"column {str(column.name)!r} must hold numbers, but {place(column, wrong)}. "
+            "Correct that cell, empty it, or leave the column out."
+        ) from None
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        more = f" and {infinite.sum() - 1} more" if infinite.sum() > 1 else ""
+        raise InputError(
+            f"column {str(column.name)!r} is infinite in row {first_row(infinite)}{more}. "
+            "Every value must be a finite number or missing."
+        )
+    return numbers
 
 
 def number_like(column: pd.Series[Any]) -> np.ndarray:
     """Mark values that are numbers or read as one, ``(n,)`` bool; missing values count as neither."""
-    return pd.to_numeric(column.astype(object), errors="coerce").notna().to_numpy()
+    return np.asarray(pd.to_numeric(column.astype(object), errors="coerce").notna())
 
 
-def first_row(mask: np.ndarray) -> int | None:
-    """Row number of the first True, or None."""
-    return int(np.argmax(mask)) if mask.any() else None
+def first_row(mask: np.ndarray) -> int:
+    """Row number of the first True."""
+    return int(np.argmax(mask))
+
+
+def place(column: pd.Series[Any], mask: np.ndarray) -> str:
+    """Say which row is the first True of `mask`, and what the column holds there."""
+    row = first_row(mask)
+    return f"row {row} holds {shown(column.iloc[row])}"
 
 
 def shown(value: object, most: int = 40) -> str:
-    """Write a value for a message: quoted and cut to `most` characters."""
+    """Write a value for a message: quoted and cut to `most` characters.
+
+    >>> shown("a long question about a card", most=12)
+    "'a long q...'"
+    """
     text = repr(value.item() if isinstance(value, np.generic) else value)
-    return text if len(text) <= most else text[: most - 3] + "..." + text[0] * (text[0] in "'\"")
+    if len(text) <= most:
+        return text
+    quote = text[0] if text[0] in "'\"" else ""
+    return text[: most - 3] + "..." + quote

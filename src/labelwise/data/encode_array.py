@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from labelwise.base import InputError
-from labelwise.data.columns import as_numbers, first_row, holds, shown
+from labelwise.data.columns import as_numbers, finite_numbers, first_row, holds
 from labelwise.data.encoder import Encoder
 
 FEWEST = 16
@@ -44,11 +44,25 @@ class ArrayEncoder(Encoder):
 
     def learn(self, frame: pd.DataFrame) -> None:
         """Learn the width of each column, and its mean."""
+        prefix = _family(self.columns_)
+        self.n_numbered_ = 0 if prefix is None else len(_numbered(frame.columns, prefix))
         self.widths_ = {name: _width(frame[name]) for name in self.columns_}
         values = self._read(frame)
         known = ~np.isnan(values)
         totals = np.where(known, values, 0).sum(axis=0, dtype=np.float64)
         self.means_ = (totals / np.maximum(known.sum(axis=0), 1)).astype(np.float32)
+
+    def check_columns(self, frame: pd.DataFrame) -> None:
+        """Refuse more, or fewer, numbered columns than at `fit`: another length is another embedding."""
+        prefix = _family(self.columns_)
+        found = len(_numbered(frame.columns, prefix)) if prefix is not None else 0
+        missing = any(name not in frame.columns for name in self.columns_)
+        if prefix is not None and len(self.columns_) > 1 and (found > self.n_numbered_ or (missing and found)):
+            raise InputError(
+                f"X has another number of features: {found} columns {prefix + '*'!r} found, "
+                f"{self.n_numbered_} expected. Encode the rows in the way the training rows were encoded."
+            )
+        super().check_columns(frame)
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Stack the columns; fill what is missing."""
@@ -60,14 +74,16 @@ class ArrayEncoder(Encoder):
         start = 0
         for name, width in self.widths_.items():
             stop = start + (width or 1)
-            values[:, start:stop] = _vectors(frame[name], width) if width else _numbers(frame[name])[:, None]
+            values[:, start:stop] = _vectors(frame[name], width) if width else finite_numbers(frame[name])[:, None]
             start = stop
         return values
 
     def feature_names(self) -> list[str]:
         """Name the features: the column, or ``column~0`` and so on for a column of vectors."""
-        return [feature for name, width in self.widths_.items()
-                for feature in ([f"{name}~{number}" for number in range(width)] if width else [name])]  # fmt: skip
+        blocks = [
+            [f"{name}~{number}" for number in range(width)] if width else [name] for name, width in self.widths_.items()
+        ]
+        return [name for block in blocks for name in block]
 
     def describe(self) -> str:
         """Say how many numbers a row there are."""
@@ -81,39 +97,40 @@ def _width(column: pd.Series[Any]) -> int:
     return len(column.dropna().iloc[0])
 
 
-def _numbers(column: pd.Series[Any]) -> np.ndarray:
-    try:
-        numbers = as_numbers(column)
-    except (ValueError, TypeError):
-        wrong = column.notna().to_numpy() & pd.to_numeric(column.astype(object), errors="coerce").isna().to_numpy()
-        row = first_row(wrong) or 0
-        raise InputError(f"Column {str(column.name)!r} must hold numbers, but row {row} holds {shown(column.iloc[row])}. "
-                         "Correct that cell or empty it.") from None  # fmt: skip
-    if np.isinf(numbers).any():
-        raise InputError(f"Column {str(column.name)!r} is infinite in row {first_row(np.isinf(numbers))}. "
-                         "Every value must be a finite number or missing.")  # fmt: skip
-    return numbers
-
-
 def _vectors(column: pd.Series[Any], width: int) -> np.ndarray:
     missing = column.isna().to_numpy()
     lengths = np.array([width if gap else np.size(value) for value, gap in zip(column, missing, strict=True)])
     if (lengths != width).any():
-        row = first_row(lengths != width) or 0
-        raise InputError(f"Column {str(column.name)!r}: row {row} has another number of features: {lengths[row]} found, "
-                         f"{width} expected. Every row needs a vector of {width} numbers.")  # fmt: skip
-    gap_row = np.full(width, np.nan, dtype=np.float32)
-    rows = [gap_row if gap else value for value, gap in zip(column, missing, strict=True)]
-    return np.asarray(rows, dtype=np.float32).reshape(len(column), width)
+        row = first_row(lengths != width)
+        raise InputError(
+            f"X has another number of features: column {str(column.name)!r} holds {lengths[row]} in row {row}, "
+            f"{width} were expected. Give every row a vector of {width} numbers."
+        )
+    unknown = np.full(width, np.nan, dtype=np.float32)
+    values = np.stack([unknown if gap else value for value, gap in zip(column, missing, strict=True)])
+    if np.isinf(values).any():
+        row = first_row(np.isinf(values).any(axis=1))
+        raise InputError(
+            f"column {str(column.name)!r} is infinite in row {row}. Every value must be a finite number or missing."
+        )
+    return np.asarray(values, dtype=np.float32)
+
+
+def _family(columns: Sequence[str]) -> str | None:
+    """Return what names like ``e0``, ``e1``, ... start with, or None where they do not share it."""
+    matches = [re.fullmatch(r"(.*?)\d+", name) for name in columns]
+    prefixes = {match[1] if match else None for match in matches}
+    return prefixes.pop() if len(prefixes) == 1 else None
+
+
+def _numbered(columns: Iterable[Any], prefix: str) -> list[str]:
+    return [str(name) for name in columns if re.fullmatch(re.escape(prefix) + r"\d+", str(name))]
 
 
 def looks_like_embedding(frame: pd.DataFrame, columns: Sequence[str]) -> bool:
     """Whether at least 16 columns of numbers, named by one prefix and a number, mostly spread alike."""
-    names = [re.fullmatch(r"(.*?)\d+", name) for name in columns]
-    if len(columns) < FEWEST or None in names or len({match[1] for match in names if match}) != 1:
+    if len(columns) < FEWEST or _family(columns) is None or any(holds(frame[name]) != "number" for name in columns):
         return False
-    if any(holds(frame[name]) != "number" for name in columns):
-        return False
-    spread = np.array([np.nanstd(as_numbers(frame[name].head(2000))) for name in columns])
+    spread = np.nanstd(np.stack([as_numbers(frame[name].head(2000)) for name in columns]), axis=1)
     low, high = np.quantile(spread, [0.1, 0.9])
     return bool(0 < high < 5 * low)

