@@ -1,0 +1,10 @@
+"""Advice: which methods fit the findings, whether one of them beats the baseline, and which labels to buy next."""
+
+from __future__ import annotations
+
+from labelwise.advice.blend import Blend, BlendRegressor
+from labelwise.advice.candidates import Candidate, baseline_for, blend_of, from_class
+from labelwise.advice.race import race
+from labelwise.advice.result import RaceResult
+
+__all__ = ["Blend", "BlendRegressor", "Candidate", "RaceResult", "baseline_for", "blend_of", "from_class", "race"]

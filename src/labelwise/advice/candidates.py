@@ -1,0 +1,148 @@
+"""What enters a race: a name, how to build an estimator from hyper-parameters, and what may be tuned."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from labelwise.advice.blend import Blend, BlendRegressor
+from labelwise.base import Method
+from labelwise.baselines import Baseline, BaselineRegressor
+from labelwise.baselines.families import GRIDS, suitable
+
+Params = dict[str, Any]
+Grid = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method that may race.
+
+    Parameters
+    ----------
+    name
+        Shown in the leaderboard; unique in a race.
+    build
+        Makes an unfitted estimator from hyper-parameters. It is asked to ``fit(X, y)`` with class codes (-1 means
+        unlabelled) or real targets (NaN), and then for ``predict_proba(X)`` and ``classes_``, or ``predict(X)``.
+    tune
+        Values a hyper-parameter may take; a list of such tables is drawn from in turns.
+    note
+        Why it races, in a sentence.
+
+    Examples
+    --------
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> bayes = Candidate("naive Bayes", lambda params: GaussianNB(**params), {"var_smoothing": [1e-9, 1e-3]})
+    >>> bayes.draws(2, seed=0)
+    [{}, {'var_smoothing': 0.001}]
+    """
+
+    name: str
+    build: Callable[[Params], Any]
+    tune: Grid | Sequence[Grid] = field(default_factory=dict)
+    note: str = ""
+
+    def draws(self, number: int, seed: int) -> list[Params]:
+        """Return at most `number` different settings: the defaults, and random ones of the tables in turns."""
+        tables = [self.tune] if isinstance(self.tune, Mapping) else list(self.tune)
+        rng = np.random.default_rng([seed, *self.name.encode()])
+        queues = [_shuffled(table, rng) for table in tables]
+        turns = itertools.chain([{}], (p for turn in itertools.zip_longest(*queues) for p in turn if p))
+        chosen: dict[str, Params] = {}
+        for params in turns:
+            if len(chosen) == number:
+                break
+            if not self._is_default(params, chosen):
+                chosen[describe(params)] = params
+        return list(chosen.values())
+
+    def _is_default(self, params: Params, chosen: Mapping[str, Params]) -> bool:
+        """Say whether `params` only spell out what the defaults, drawn first, are anyway."""
+        if not params or not chosen:
+            return False
+        defaults: Params = getattr(self.build({}), "get_params", dict)()
+        return all(name in defaults and defaults[name] is not None and _same(defaults[name], value)
+                   for name, value in params.items())  # fmt: skip
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and repr(one) == repr(other)
+
+
+def _shuffled(table: Grid, rng: np.random.Generator) -> Iterator[Params]:
+    """Yield all combinations of a table in random order, without listing them."""
+    sizes = [len(values) for values in table.values()]
+    total = math.prod(sizes)
+    order = rng.permutation(total) if total <= 10_000 else rng.integers(total, size=10_000)
+    for place in order:
+        step = np.unravel_index(int(place), sizes) if sizes else ()
+        yield {name: values[int(i)] for (name, values), i in zip(table.items(), step, strict=True)}
+
+
+def describe(params: Params) -> str:
+    """Return hyper-parameters as JSON text, the same text for the same values."""
+    return json.dumps(params, sort_keys=True, default=repr)
+
+
+def from_class(method: type, *, random_state: int | None = 0, name: str | None = None, note: str = "") -> Candidate:
+    """Return a method class of the catalogue as a candidate; a drop-in loss is trained by the plain `Classifier`."""
+    loss = issubclass(method, Method) and method.card.kind == "loss"
+
+    def build(params: Params) -> Any:
+        if loss:
+            from labelwise.learner import Classifier
+
+            return Classifier(criterion=method(**params), random_state=random_state)
+        estimator = method(**params)
+        seeded = "random_state" in estimator.get_params(deep=False) and "random_state" not in params
+        return estimator.set_params(random_state=random_state) if seeded else estimator
+
+    return Candidate(name or method.__name__, build, dict(getattr(method, "tune", {})), note)
+
+
+def baseline_for(
+    n_features: int,
+    n_outputs: int,
+    *,
+    real: bool = False,
+    sparse: bool = False,
+    image: bool = False,
+    random_state: int | None = 0,
+) -> Candidate:
+    """Return the plain baseline as a candidate: as many draws as any challenger, spread over its families.
+
+    Parameters
+    ----------
+    n_features, n_outputs, sparse, image
+        The shape of X, and the number of classes (of targets plus one if `real`): they decide the families.
+    real
+        Whether the targets are real numbers.
+    random_state
+        Seed of the estimators built.
+    """
+    kind: type = BaselineRegressor if real else Baseline
+
+    def build(params: Params) -> Any:
+        return kind(**{"family": "linear", "draws": 1, "random_state": random_state} | params)
+
+    grids = [{"family": [f], **GRIDS[f]} for f in suitable(n_features, n_outputs, sparse, image)]
+    return Candidate("baseline", build, grids, "Plain supervised learning on the labelled rows, tuned as carefully.")
+
+
+def blend_of(candidate: Candidate, baseline: Candidate) -> Candidate:
+    """Return the average of a candidate and the baseline as a candidate; its hyper-parameters are those of both."""
+
+    def build(params: Params) -> Any:
+        first, second = candidate.build(params.get("first", {})), baseline.build(params.get("second", {}))
+        return (BlendRegressor if is_regressor(first) else Blend)(first=first, second=second)
+
+    name = f"{candidate.name} + {baseline.name}"
+    return Candidate(name, build, {}, f"Average of what {candidate.name} and {baseline.name} predict.")
