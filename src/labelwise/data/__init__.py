@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         names,
         path,
     )
+    from labelwise.data.cache import cached_fit_transform, cached_transform
     from labelwise.data.encode import (
         TRUSTED_TYPES,
         ArrayEncoder,
@@ -38,17 +39,17 @@ _HOMES = {
         "TRUSTED_TYPES", "ArrayEncoder", "ConcatEncoder", "Encoder", "ImageEncoder", "TableEncoder", "TextEncoder",
         "make_encoder",
     ),
-    "cache": ("cached_transform",),
+    "cache": ("cached_fit_transform", "cached_transform"),
     "read": ("read_table",),
     "roles": ("Roles", "read_targets", "resolve_roles"),
 }  # fmt: skip
 _MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-_MODULES = frozenset({*_HOMES, "synthetic", "cache"})
+_MODULES = frozenset({*_HOMES, "synthetic"})
 
 __all__ = [
     "TRUSTED_TYPES", "ArrayEncoder", "Bundle", "ConcatEncoder", "Encoder", "ImageEncoder", "Roles", "TableEncoder",
-    "TextEncoder", "available", "directory", "load", "load_banking77", "load_wine", "load_youtube", "make_encoder",
-    "names", "path", "read_table", "read_targets", "resolve_roles",
+    "TextEncoder", "available", "cached_fit_transform", "cached_transform", "directory", "load", "load_banking77",
+    "load_wine", "load_youtube", "make_encoder", "names", "path", "read_table", "read_targets", "resolve_roles",
 ]  # fmt: skip
 
 

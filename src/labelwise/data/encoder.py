@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from labelwise.base import Fields, InputError
-from labelwise.data.names import listed, nearest
+from labelwise.data.naming import listed, nearest
 
 
 class Encoder(Fields):

@@ -20,7 +20,7 @@ from labelwise.data.columns import (
     place,
     shown,
 )
-from labelwise.data.names import expand, listed
+from labelwise.data.naming import expand, listed
 
 Columns = str | Iterable[str] | None
 """A column name, a comma-separated string, a glob such as ``'e*'``, or a list of these."""

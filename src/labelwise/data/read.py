@@ -12,7 +12,7 @@ import pandas as pd
 
 from labelwise.base import InputError
 from labelwise.data.columns import IMAGE_SUFFIXES, is_image_name
-from labelwise.data.names import listed, nearest, unknown
+from labelwise.data.naming import listed, nearest, unknown
 
 _Reader = Callable[[Path, Sequence[str] | None], pd.DataFrame]
 

@@ -9,7 +9,7 @@ import pandas as pd
 from labelwise.base import InputError
 from labelwise.data.inputs import Columns, choose_inputs
 from labelwise.data.labels import clean_labels, read_targets
-from labelwise.data.names import expand, listed, unknown
+from labelwise.data.naming import expand, listed, unknown
 from labelwise.data.read import read_table
 
 __all__ = ["Columns", "Roles", "read_targets", "resolve_roles"]

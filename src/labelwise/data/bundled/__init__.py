@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labelwise.data.names import listed, unknown
+from labelwise.data.naming import listed, unknown
 from labelwise.data.read import read_table
 
 _HERE = Path(__file__).parent
