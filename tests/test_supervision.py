@@ -216,6 +216,15 @@ def test_classes_with_one_example_are_reported():
     assert "2 classes have a single example: 'b', 'd'" in describe(targets)
 
 
+def test_labels_that_differ_in_case_only_are_pointed_out():
+    assert "'No' and 'no' differ only in case" in describe(infer(["no", "No", "yes", "no"]))
+    assert "case" not in describe(infer(["no", "yes"]))
+
+
+def test_a_missing_y_is_refused_in_the_words_of_scikit_learn():
+    assert "requires y to be passed, but the target y is None" in refusal(encode_classes, None)
+
+
 # ---------------------------------------------------------------- other kinds
 
 

@@ -25,7 +25,9 @@ def to_numpy(data: Any, name: str) -> tuple[AnyArray, list[str] | None]:
         return np.asarray(data), None
     if type(data).__module__.split(".")[0] in ("pandas", "polars", "pyarrow", "modin", "cudf", "narwhals"):
         return _from_table(data, name)
-    if isinstance(data, (str, bytes, dict, set)) or not (hasattr(data, "__len__") or hasattr(data, "__array__")):
+    if hasattr(data, "__array__") and not hasattr(data, "__len__"):
+        return np.asarray(data), None  # an array by protocol only, as scikit-learn's checks pass
+    if isinstance(data, (str, bytes, dict, set)) or not hasattr(data, "__len__"):
         raise InputError(f"{name} must be an array, a list, a series or a frame. Got {type(data).__name__}.")
     return _from_list(data, name), None
 

@@ -46,6 +46,8 @@ def encode_classes(y: Any, *, name: str = "y", least: int = 2) -> tuple[AnyArray
     >>> encode_classes([1, -1, 1])
     (array([-1,  1]), array([1, 0, 1]))
     """
+    if y is None:  # in the words that scikit-learn's common tests look for
+        raise InputError(f"{name}: this method requires {name} to be passed, but the target {name} is None.")
     column = as_column(to_numpy(y, name)[0], name)
     classes, codes = factorise(column, name)
     check_class_count(classes, least, name)

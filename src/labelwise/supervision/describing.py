@@ -87,11 +87,22 @@ def _warnings(targets: Targets) -> Iterator[str]:
     """Say where a rule of reading might have guessed wrong."""
     if targets.kind is not Kind.CLASSES or targets.classes is None:
         return
+    yield from _twins(targets.classes)
     is_number = targets.classes.dtype.kind in "iu"
     if is_number and targets.classes.tolist() == [-1, 1]:
         yield "As -1 and 1 are the only labels, -1 is a class here and does not mean unlabelled."
     if is_number and targets.n_classes > 50:
         yield "If these numbers are quantities and not names, pass kind='real'."
+
+
+def _twins(classes: Any) -> Iterator[str]:
+    """Name two labels that differ only in upper and lower case, which are often one class."""
+    seen: dict[str, str] = {}
+    for label in classes.tolist() if classes.dtype.kind == "U" else ():
+        twin = seen.setdefault(label.casefold(), label)
+        if twin != label:
+            yield f"{twin!r} and {label!r} differ only in case, and are two classes."
+            return
 
 
 def _beside(targets: Targets) -> Iterator[str]:

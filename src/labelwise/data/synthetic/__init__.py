@@ -48,7 +48,7 @@ __all__ = [
     "Blobs", "CovariateShift", "Crowd", "FunctionVotes", "LabelTree", "Mixture", "NoisyLabels", "OpenPool",
     "OpenSetNoise", "PartialMultiLabel", "PlantedDuplicates", "PriorShift", "Probabilities", "ProportionBags",
     "SetBags", "Taxonomy", "blobs", "boundary_noise", "calibrated_probabilities", "covariate_shift", "crowd",
-    "instance_noise", "label_tree", "labelling_functions", "long_tail", "mixture", "open_pool", "open_set_noise", "pair_noise",
-    "pair_transition", "partial_multilabel", "planted_duplicates", "prior_shift", "proportion_bags", "random_tree",
-    "set_bags", "symmetric_noise", "symmetric_transition", "taxonomy", "transition_noise",
+    "instance_noise", "label_tree", "labelling_functions", "long_tail", "mixture", "open_pool", "open_set_noise",
+    "pair_noise", "pair_transition", "partial_multilabel", "planted_duplicates", "prior_shift", "proportion_bags",
+    "random_tree", "set_bags", "symmetric_noise", "symmetric_transition", "taxonomy", "transition_noise",
 ]  # fmt: skip

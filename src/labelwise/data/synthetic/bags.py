@@ -163,7 +163,7 @@ def set_bags(
 
 def _bag_numbers(n_bags: int, bag_size: int | tuple[int, int], rng: np.random.Generator) -> IntArray:
     check("n_bags", n_bags, Count)
-    low, high = (bag_size, bag_size) if isinstance(bag_size, int) else bag_size
+    low, high = bag_size if isinstance(bag_size, tuple) else (bag_size, bag_size)
     check("bag_size", low, Count)
     if high not in Range(low=low, whole=True):
         raise InputError(f"bag_size must be a number of rows, or a smallest and a largest one. Got {bag_size}.")

@@ -132,7 +132,7 @@ def _firing(inside: BoolArray, accuracy: float, coverage: float, only: int) -> F
     beyond = (1 - accuracy) * coverage / (1 - share) if share < 1 else float(accuracy < 1 and coverage > 0) * np.inf
     if within > 1 or beyond > 1:
         raise InputError(
-            f"coverage {coverage:g} with accuracy {accuracy:g} is out of reach for a function that votes only for class "
-            f"{only}, of share {share:.3g}: it can be at most {min(1, share / max(accuracy, 1e-12)):.3g}."
+            f"coverage {coverage:g} with accuracy {accuracy:g} is out of reach for a function that votes only for "
+            f"class {only}, of share {share:.3g}: it can be at most {min(1, share / max(accuracy, 1e-12)):.3g}."
         )
     return np.where(inside, within, beyond)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labelwise.base import Count, InputError, NonNegative, Positive
+from labelwise.base import Count, InputError, NonNegative, Positive, Range
 from labelwise.data.synthetic.drawing import (
     FloatArray,
     IntArray,
@@ -111,7 +111,7 @@ def prior_shift(
         shares = np.vstack([as_prior(None, n_classes), drawn])
     else:
         shares = np.stack([as_prior(row, n_classes, "priors") for row in np.atleast_2d(np.asarray(priors))])
-    sizes = (n_rows,) * len(shares) if isinstance(n_rows, int) else tuple(n_rows)
+    sizes = n_rows if isinstance(n_rows, tuple) else (n_rows,) * len(shares)
     if len(sizes) != len(shares):
         raise InputError(f"n_rows names {len(sizes)} domains, but there are {len(shares)}.")
     for size in sizes:
@@ -156,6 +156,7 @@ def covariate_shift(
     """
     for name, size in (("n_source", n_source), ("n_target", n_target), ("n_features", n_features)):
         check(name, size, Count)
+    check("n_classes", n_classes, Range(low=2, whole=True))
     check("drift", drift, NonNegative)
     check("scale", scale, Positive)
     check("curvature", curvature, NonNegative)
