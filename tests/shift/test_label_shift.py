@@ -27,7 +27,15 @@ def two_sets(source, target, n=1500, seed=0, strength=2.0):
 
 SHIFT = ([0.3, 0.4, 0.3], [0.1, 0.2, 0.7])
 both = pytest.mark.parametrize(
-    "method", [BBSE(random_state=0), BBSE(soft=True, random_state=0), EMPrior(random_state=0)]
+    "method",
+    [
+        BBSE(random_state=0),
+        BBSE(soft=True, random_state=0),
+        EMPrior(random_state=0),
+        EMPrior(calibrate="ts", random_state=0),
+        EMPrior(calibrate=None, random_state=0),
+    ],
+    ids=["bbse", "bbse-soft", "em", "em-ts", "em-plain"],
 )
 
 
@@ -66,13 +74,14 @@ def test_without_target_rows_it_is_the_classifier(method):
     assert model.predict_proba(X) == pytest.approx(LogisticRegression(max_iter=1000).fit(X, truth).predict_proba(X))
 
 
-@both
-def test_overconfident_classifier_does_not_bias_the_shares(method):
+def test_calibration_mends_an_overconfident_classifier():
     X, y, _ = two_sets(*SHIFT, n=3000)
-    model = (
-        clone(method).set_params(estimator=DecisionTreeClassifier(random_state=0)).fit(X, y)
-    )  # fits its rows exactly
-    assert model.prior_ == pytest.approx(SHIFT[1], abs=0.06)
+    tree = DecisionTreeClassifier(random_state=0)  # fits its rows exactly and says 0 or 1 elsewhere
+    solved = BBSE(estimator=tree, random_state=0).fit(X, y)
+    mended, plain = (EMPrior(estimator=tree, calibrate=c, random_state=0).fit(X, y) for c in ("bcts", None))
+    assert solved.prior_ == pytest.approx(SHIFT[1], abs=0.05)
+    assert mended.prior_ == pytest.approx(SHIFT[1], abs=0.05)
+    assert abs(plain.prior_ - SHIFT[1]).max() > 0.1
 
 
 @both

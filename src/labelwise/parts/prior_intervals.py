@@ -92,6 +92,16 @@ def _likeliest(curvature: Doubles, slopes: Doubles) -> Doubles:
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
 
 
+def _likelihood_reach(mean: Doubles, square: Doubles, n_rows: int, level: float) -> Doubles:
+    """(K,) part of the way towards "all rows are of class k" at which the likelihood ratio rejects.
+
+    A class that looks absent stays at zero in every resample, yet absent it is only within this reach.
+    """
+    slope, bend = np.minimum(mean - 1, 0), np.maximum(square - 2 * mean + 1, 1e-12)
+    reach = (slope + np.sqrt(slope**2 + bend * stats.chi2.ppf(level, 1) / n_rows)) / bend
+    return np.minimum(reach, 1.0)
+
+
 def em_prior_interval(
     proba: npt.ArrayLike,
     source_prior: npt.ArrayLike,
@@ -140,7 +150,9 @@ def em_prior_interval(
         noise += _source_noise(_scores(seen, source, smooth), np.asarray(source_codes)[::step], smooth) / step
     mean = em_step(array, smooth / source, None)[0] / source
     slopes = rng.multivariate_normal(mean, noise, size=n_resamples, method="eigh")
-    return _interval(prior, _likeliest(curvature, slopes + curvature @ smooth), level)
+    found = _interval(prior, _likeliest(curvature, slopes + curvature @ smooth), level)
+    reach = _likelihood_reach(mean, np.diag(curvature), len(array), level)
+    return found._replace(high=np.maximum(found.high, prior + reach * (1 - prior)))
 
 
 def bbse_prior_interval(
@@ -214,7 +226,7 @@ def score_test(source_proba: npt.ArrayLike, proba: npt.ArrayLike) -> ShiftTest:
     gap = array.mean(axis=0, dtype=np.float64) - seen.mean(axis=0, dtype=np.float64)
     pooled = (_covariance(seen) * len(seen) + _covariance(array) * len(array)) / (len(seen) + len(array))
     values, vectors = np.linalg.eigh(pooled)
-    kept = values > 1e-9 * max(values.max(), 1e-300)
+    kept = values > max(1e-9 * values.max(), 1e-24)
     degrees, rows = int(kept.sum()), len(seen) + len(array)
     if degrees == 0 or rows - degrees - 1 < 1:
         return ShiftTest(0.0, 1.0, 0)

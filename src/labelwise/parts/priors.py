@@ -22,9 +22,9 @@ Floats = npt.NDArray[np.floating[Any]]
 Doubles = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer[Any]]
 
-BLOCK_ELEMENTS, BLOCK_ROWS = 1 << 18, 1 << 12
+BLOCK_ELEMENTS, BLOCK_ROWS = 1 << 18, 1 << 14
 """Most entries and rows of the probabilities handled at once: a block stays in the cache, so that a pass reads memory
-once, and sums of 4096 rows keep float32 exact enough."""
+once, and sums of so few rows keep float32 exact enough."""
 
 
 def as_prior(prior: npt.ArrayLike, n_classes: int, name: str) -> Doubles:

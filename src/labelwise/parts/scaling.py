@@ -35,7 +35,8 @@ class Scaling:
     def __call__(self, proba: npt.ArrayLike) -> Floats:
         """Calibrate (n, K) probabilities; float32 stays float32."""
         array = np.asarray(proba)
-        logits = np.log(np.maximum(array, self.floor), dtype=np.result_type(array.dtype, np.float32))
+        wide = array.astype(np.result_type(array.dtype, np.float32))  # float16 has no room for the floor
+        logits = np.log(np.maximum(wide, self.floor))
         logits *= 1 / self.temperature
         logits += self.bias.astype(logits.dtype)
         calibrated: Floats = softmax(logits, axis=1)
@@ -77,13 +78,12 @@ def fit_scaling(proba: npt.ArrayLike, codes: npt.ArrayLike, *, bias: bool = True
     shares = np.bincount(truth, minlength=n_classes) / n_rows
 
     def objective(parameters: Doubles) -> tuple[float, Doubles]:
-        sharpness, offset = parameters[0], parameters[1:] if bias else 0.0
-        logs = log_softmax(sharpness * logits + offset, axis=1)
-        expected = np.exp(logs)
-        ridge = 1e-6 * parameters[1:]
+        offset = parameters[1:] if bias else np.zeros(n_classes)
+        logs = log_softmax(parameters[0] * logits + offset, axis=1)
+        expected, ridge = np.exp(logs), 1e-6 * offset  # only differences of biases matter: keep them near zero
+        value = float(-logs[rows, truth].mean() + ridge @ offset / 2)
         gradient = np.append((expected * logits).sum() / n_rows - seen, expected.mean(axis=0) - shares + ridge)
-        value = float(-logs[rows, truth].mean() + (ridge @ parameters[1:]) / 2)
-        return value, gradient if bias else gradient[:1]
+        return value, gradient[: len(parameters)]
 
     start = np.append(1.0, np.zeros(n_classes)) if bias else np.ones(1)
     bounds = [(1e-3, 1e3)] + [(-50.0, 50.0)] * (len(start) - 1)
