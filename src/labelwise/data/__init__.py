@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         names,
         path,
     )
-    from labelwise.data.cache import cached_fit_transform, cached_transform
+    from labelwise.data.cache import encoded, fitted
     from labelwise.data.encode import (
         TRUSTED_TYPES,
         ArrayEncoder,
@@ -39,7 +39,7 @@ _HOMES = {
         "TRUSTED_TYPES", "ArrayEncoder", "ConcatEncoder", "Encoder", "ImageEncoder", "TableEncoder", "TextEncoder",
         "make_encoder",
     ),
-    "cache": ("cached_fit_transform", "cached_transform"),
+    "cache": ("encoded", "fitted"),
     "read": ("read_table",),
     "roles": ("Roles", "read_targets", "resolve_roles"),
 }  # fmt: skip
@@ -48,8 +48,8 @@ _MODULES = frozenset({*_HOMES, "synthetic"})
 
 __all__ = [
     "TRUSTED_TYPES", "ArrayEncoder", "Bundle", "ConcatEncoder", "Encoder", "ImageEncoder", "Roles", "TableEncoder",
-    "TextEncoder", "available", "cached_fit_transform", "cached_transform", "directory", "load", "load_banking77",
-    "load_wine", "load_youtube", "make_encoder", "names", "path", "read_table", "read_targets", "resolve_roles",
+    "TextEncoder", "available", "directory", "encoded", "fitted", "load", "load_banking77", "load_wine",
+    "load_youtube", "make_encoder", "names", "path", "read_table", "read_targets", "resolve_roles",
 ]  # fmt: skip
 
 

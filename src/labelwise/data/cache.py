@@ -29,13 +29,13 @@ LIMIT = 4 * 2**30
 """Bytes the folder may hold: the files used longest ago go first."""
 
 
-def cached_transform(encoder: Encoder, frame: pd.DataFrame, *, directory: Path | None = None) -> np.ndarray:
+def encoded(encoder: Encoder, frame: pd.DataFrame, *, directory: Path | None = None) -> np.ndarray:
     """Return ``encoder.transform(frame)``, from disk if it is there: read-only and memory-mapped then.
 
     Parameters
     ----------
     encoder
-        A fitted encoder.
+        A fitted encoder. One that holds a function is never cached, because a function has no content to hash.
     frame
         The table, ``(n, columns)``.
     directory
@@ -46,31 +46,34 @@ def cached_transform(encoder: Encoder, frame: pd.DataFrame, *, directory: Path |
     >>> import tempfile
     >>> from labelwise.data import TableEncoder
     >>> frame = pd.DataFrame({"size": [1.0, 2.0]})
-    >>> cached_transform(TableEncoder().fit(frame), frame, directory=Path(tempfile.mkdtemp())).shape
+    >>> encoded(TableEncoder().fit(frame), frame, directory=Path(tempfile.mkdtemp())).shape
     (2, 1)
     """
     store = _Store.of(encoder, directory)
-    if store is None:
+    if store is None or not hasattr(encoder, "columns_"):
         return encoder.transform(frame)
     encoder.check_columns(frame)
     key = _key(encoder, dict(vars(encoder)), frame[encoder.columns_])
     return store.array(key, len(frame), lambda: encoder.transform(frame))
 
 
-def cached_fit_transform(encoder: Encoder, frame: pd.DataFrame, *, directory: Path | None = None) -> np.ndarray:
-    """Fit `encoder` on `frame` and encode it, or restore both from disk; see `cached_transform`."""
+def fitted(encoder: Encoder, frame: pd.DataFrame, *, directory: Path | None = None) -> Encoder:
+    """Fit `encoder` on `frame`, or restore from disk what it learned from the same columns; return it.
+
+    Parameters as for `encoded`. Worth its while for TF-IDF on many texts; other encoders learn in no time.
+    """
     store = _Store.of(encoder.check_fields(), directory)
     columns = encoder.columns_read(frame)
     if store is None or not set(columns) <= set(frame.columns):
-        return encoder.fit_transform(frame)
-    key = _key(encoder, encoder.get_params(deep=False), frame[columns])
-    fitted = store.encoder(key)
-    if fitted is None:
-        encoder.fit(frame)
-        store.keep_encoder(key, encoder)
+        return encoder.fit(frame)
+    fields = {**encoder.get_params(deep=False), "depends on": encoder.depends_on()}
+    key = _key(encoder, fields, frame[columns])
+    known = store.encoder(key)
+    if known is None:
+        store.keep_encoder(key, encoder.fit(frame))
     else:
-        encoder.__dict__.update(fitted.__dict__)
-    return store.array(key, len(frame), lambda: encoder.transform(frame))
+        encoder.__dict__.update(known.__dict__)
+    return encoder
 
 
 def default_directory() -> Path | None:
@@ -89,7 +92,7 @@ class _Store:
 
     @classmethod
     def of(cls, encoder: Encoder, directory: Path | None) -> _Store | None:
-        """Open the folder; None where it cannot be written, or the encoder runs code that has no content to hash."""
+        """Open the folder; None where it cannot be written, or the encoder holds a function."""
         folder = directory or default_directory()
         if folder is None or any(callable(value) for value in encoder.get_params().values()):
             return None

