@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -298,8 +300,7 @@ def run(learner: Learner, data: Data, validation: Data | None = None) -> None:
     train: Train = learner.train_
     fabric = _fabric(train)
     if train.devices > 1 and not _under_torchrun():
-        state = fabric.launch(_train, learner, data, validation)
-        vars(learner).update(state)
+        vars(learner).update(torch.load(BytesIO(fabric.launch(_train, learner, data, validation)), weights_only=False))
     else:
         _train(fabric, learner, data, validation)
 
@@ -311,17 +312,24 @@ def _under_torchrun() -> bool:
 def _fabric(train: Train) -> Fabric:
     precision: Any = train.precision
     if _under_torchrun():
-        strategy: Any = DDPStrategy(broadcast_buffers=False)
-        fabric = Fabric(accelerator=train.accelerator, devices="auto", strategy=strategy, precision=precision)
+        fabric = Fabric(accelerator=train.accelerator, devices="auto", strategy=_ddp(), precision=precision)
         fabric.launch()
         return fabric
     if train.devices > 1:
-        strategy = DDPStrategy(start_method="spawn", broadcast_buffers=False)
+        strategy = _ddp(start_method="spawn")
         return Fabric(accelerator=train.accelerator, devices=train.devices, strategy=strategy, precision=precision)
     return Fabric(accelerator=train.accelerator, devices=1, precision=precision)
 
 
-def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None) -> dict[str, Any]:
+def _ddp(**options: Any) -> DDPStrategy:
+    """Return DDP that leaves buffers alone: row memories are kept equal by `gathered`, not by overwriting all with one."""
+    known = signature(nn.parallel.DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    return DDPStrategy(**{name: False}, **options)
+
+
+def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None) -> bytes:
+    """Train in this process; return what was learned as bytes, which pass between processes whatever they hold."""
     with torch.random.fork_rng(devices=[], enabled=True):
         torch.manual_seed(learner.seed_)
         data = data.to(fabric.device)
@@ -333,7 +341,10 @@ def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None
         _Loop(fabric, learner, data, None if validation is None else validation.to(fabric.device)).run()
     for module in learner.modules().values():
         module.to("cpu")
-    return {name: value for name, value in vars(learner).items() if name.endswith("_")}
+    learned = BytesIO()
+    if fabric.world_size > 1:
+        torch.save({name: value for name, value in vars(learner).items() if name.endswith("_")}, learned)
+    return learned.getvalue()
 
 
 class _Loop:
