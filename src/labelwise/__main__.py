@@ -1,0 +1,5 @@
+"""``python -m labelwise``."""
+
+from labelwise.cli import main
+
+main()

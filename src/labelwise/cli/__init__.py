@@ -1,0 +1,5 @@
+"""The command line: ``labelwise run | audit | fit | predict | query | methods | papers | report | demo``."""
+
+from labelwise.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,183 @@
+"""Commands and their arguments; what they do lies in `labelwise.cli.commands`, imported when a command starts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from labelwise.cli.guard import guarded
+
+app = typer.Typer(
+    name="labelwise",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Learning when labels are imperfect: audit them, train the method that fits, prove that it beats the baseline.\n\n"
+    "Exit codes: 0 done; 1 unexpected failure; 2 bad input, nothing was changed; 130 interrupted, add --resume to go on.",
+)
+
+Source = Annotated[str, typer.Argument(help="Table: csv, tsv, parquet, feather, jsonl, npz, or a folder of images.")]
+Label = Annotated[str | None, typer.Option(help="Label column.")]
+Text = Annotated[str | None, typer.Option(help="Text column.")]
+Image = Annotated[str | None, typer.Option(help="Image column: paths or bytes.")]
+Features = Annotated[str | None, typer.Option(help="Feature columns: 'a,b,c' or a pattern such as 'emb*'.")]
+Votes = Annotated[
+    str | None, typer.Option(help="Columns of annotators' or labelling functions' votes: 'a,b,c' or 'lf*'.")
+]
+Domain = Annotated[str | None, typer.Option(help="Column that names the source of a row.")]
+Group = Annotated[str | None, typer.Option(help="Column of groups whose rows are never split between folds.")]
+Weight = Annotated[str | None, typer.Option(help="Column of sample weights.")]
+Trusted = Annotated[str | None, typer.Option(help="Column of true/false: labels known to be right.")]
+Task = Annotated[str | None, typer.Option(help="classification or regression; read off the label by default.")]
+Test = Annotated[str | None, typer.Option(help="Table of test rows, scored once at the end.")]
+Budget = Annotated[str, typer.Option(help="Time for the race: 90s, 5m, 1h.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+TextModel = Annotated[str | None, typer.Option(help="Sentence encoder: a folder or model name.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and no progress.")]
+Out = Annotated[str | None, typer.Option(help="Directory of the run; runs/<table> by default.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+
+
+def _commands() -> Any:
+    from labelwise.cli import commands
+
+    return commands
+
+
+@app.command("run")
+@guarded
+def run(
+    table: Source, label: Label = None, text: Text = None, image: Image = None, features: Features = None,
+    votes: Votes = None, domain: Domain = None, group: Group = None, weight: Weight = None, trusted: Trusted = None,
+    task: Task = None, test: Test = None, budget: Budget = "5m", out: Out = None, seed: Seed = 0,
+    metric: Annotated[str, typer.Option(help="What the race compares; auto chooses.")] = "auto",
+    method: Annotated[list[str] | None, typer.Option(help="Race this method (repeatable) instead of the advised ones.")] = None,
+    text_model: TextModel = None, resume: Resume = False, overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Audit a table, race methods against the baseline, train the winner, and write a report."""
+    _commands().run(
+        json=json, source=table, label=label, text=text, image=image, features=features, votes=votes, domain=domain,
+        group=group, weight=weight, trusted=trusted, task=task, test=test, budget=budget, out=out, seed=seed,
+        metric=metric, methods=method, text_model=text_model, resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+
+
+@app.command("audit")
+@guarded
+def audit(
+    table: Source, label: Label = None, text: Text = None, image: Image = None, features: Features = None,
+    votes: Votes = None, domain: Domain = None, group: Group = None, task: Task = None, test: Test = None,
+    out: Out = None, seed: Seed = 0, text_model: TextModel = None, overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Look at the labels only: findings, flagged rows and a report, without training anything."""
+    _commands().run(
+        json=json, source=table, label=label, text=text, image=image, features=features, votes=votes, domain=domain,
+        group=group, task=task, test=test, out=out, seed=seed, text_model=text_model, overwrite=overwrite,
+        audit_only=True,
+    )  # fmt: skip
+
+
+@app.command("fit")
+@guarded
+def fit(
+    table: Source,
+    method: Annotated[str, typer.Option(help="Name of the method: see `labelwise methods`.")],
+    label: Label = None, text: Text = None, image: Image = None, features: Features = None, votes: Votes = None,
+    weight: Weight = None, task: Task = None,
+    param: Annotated[list[str] | None, typer.Option(help="A setting of the method, name=value (repeatable).")] = None,
+    out: Annotated[str, typer.Option(help="Directory of the model.")] = "model",
+    seed: Seed = 0, text_model: TextModel = None, overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Train one method on a table and save the model."""
+    _commands().fit(
+        json=json, method=method, params=param or [], out=out, overwrite=overwrite, source=table, label=label, text=text,
+        image=image, features=features, votes=votes, weight=weight, task=task, seed=seed, text_model=text_model,
+    )  # fmt: skip
+
+
+@app.command("predict")
+@guarded
+def predict(
+    model: Annotated[str, typer.Argument(help="A model directory, or a run with one.")],
+    table: Source,
+    out: Annotated[str, typer.Option(help="File to write: .parquet, .csv or .jsonl.")] = "predictions.parquet",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Predict every row of a table: prediction, confidence and one proba_<class> column a class."""
+    _commands().predict(model, table, out, overwrite=overwrite, json=json)
+
+
+@app.command("query")
+@guarded
+def query(
+    run: Annotated[str, typer.Argument(help="A run directory.")],
+    n: Annotated[int, typer.Option("--n", help="How many rows.")] = 20,
+    out: Annotated[str | None, typer.Option(help="CSV file to fill in; printed if not given.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Say which rows to label, or to check, next."""
+    _commands().query(run, n, out, overwrite=overwrite, json=json)
+
+
+@app.command("methods")
+@guarded
+def methods(
+    handles: Annotated[
+        str | None, typer.Option(help="Label problem: noise, few labels, votes, label shift ...")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="classification, regression or multi-label.")] = None,
+    room: Annotated[str | None, typer.Option(help="noisy, semi_supervised, weak, shift ...")] = None,
+    kind: Annotated[str | None, typer.Option(help="learner, estimator, post-hoc, loss or diagnostic.")] = None,
+    json: Json = False,
+) -> None:
+    """List the methods, and filter them."""
+    _commands().methods(handles=handles, task=task, room=room, kind=kind, json=json)
+
+
+@app.command("papers")
+@guarded
+def papers(json: Json = False) -> None:
+    """List all papers: where each lives, its claim's verdict, or "not yet"."""
+    _commands().papers(json=json)
+
+
+@app.command("report")
+@guarded
+def report(run: Annotated[str, typer.Argument(help="A run directory.")]) -> None:
+    """Write a run's report.html again."""
+    _commands().report(run)
+
+
+@app.command("demo")
+@guarded
+def demo(
+    data: Annotated[str, typer.Option(help="banking77, youtube or wine.")] = "banking77",
+    budget: Budget = "60s",
+    out: Annotated[str, typer.Option(help="Directory of the run.")] = "runs/demo",
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Do the main job on a real data set that ships in the package."""
+    _commands().demo(data, budget=budget, out=out, seed=seed, json=json)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context, show: Annotated[bool, typer.Option("--version", help="Print the version.")] = False
+) -> None:
+    """Print the version when asked."""
+    if show:
+        from labelwise import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

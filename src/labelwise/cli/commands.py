@@ -1,0 +1,233 @@
+"""What the commands do: arguments to calls, and results to the terminal or JSON."""
+
+from __future__ import annotations
+
+import ast
+import json as jsonlib
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from labelwise import catalogue
+from labelwise.base import InputError
+from labelwise.cli.progress import Progress
+from labelwise.model import Model
+from labelwise.persistence import load, save
+from labelwise.report import write_report
+from labelwise.report.terminal import summary
+from labelwise.run import Job, prepare
+from labelwise.run import run as run_job
+
+
+def run(*, json: bool, budget: str = "5m", out: str | None = None, source: str, **arguments: Any) -> None:
+    """Run the main job, or its audit only, and show what came out."""
+    job = Job(source=source, budget=seconds(budget), out=out or default_out(source), **arguments)
+    with Progress(silent=json) as listener:
+        directory = run_job(job, listener)
+    info = jsonlib.loads((directory / "run.json").read_text(encoding="utf-8"))
+    if json:
+        print_json({"run": str(directory), "report": str(directory / "report.html"), **info})
+        return
+    listener.show(summary(info))
+    print(f"\nReport: {(directory / 'report.html').absolute()}")
+
+
+def demo(data: str, *, budget: str, out: str, seed: int, json: bool) -> None:
+    """Run the main job on a bundled set, in the stead of an earlier demo."""
+    from labelwise.data import bundled
+
+    bundle = bundled.load(data)
+    roles = {role: name for role, name in bundle.roles.items() if role != "split"}
+    if not json:
+        print(f"{bundle.name}: {bundle.description} ({bundle.licence}).\n")
+    run(json=json, source=str(bundled.path(data)), budget=budget, out=out, seed=seed, overwrite=True, **roles)
+
+
+def fit(*, json: bool, method: str, params: list[str], out: str, overwrite: bool, seed: int, **arguments: Any) -> None:
+    """Train one method on all labelled rows and save it."""
+    target = Path(out)
+    if target.exists() and not overwrite:
+        raise InputError(f"--out: {target} exists already. Add --overwrite, or name another directory.")
+    from labelwise.advice import from_class
+
+    entry = catalogue.find(method)
+    estimator = from_class(entry.cls, random_state=seed).build(dict(map(setting, params)))
+    if hasattr(estimator, "check_fields"):
+        estimator.check_fields()
+    with Progress(silent=json) as listener:
+        data = prepare(Job(seed=seed, **arguments), listener)
+        train = ~data.test
+        listener.step("fit", 0.0, entry.name)
+        estimator.fit(data.X[train], data.values[train])
+        listener.step("fit", 1.0)
+    classes = None if data.real else np.asarray(data.targets.classes).tolist()
+    save(
+        Model(encoder=data.encoder, estimator=estimator, classes=classes, method=entry.name),
+        target,
+        overwrite=overwrite,
+    )
+    result = {"model": str(target), "method": entry.name, "rows": int(data.targets.labelled.sum())}
+    if json:
+        print_json(result)
+    else:
+        print(f"{entry.name} was trained on {result['rows']:,} labelled rows. Model: {target.absolute()}")
+
+
+def predict(model: str, table: str, out: str, *, overwrite: bool, json: bool) -> None:
+    """Write predictions of every row of a table."""
+    from labelwise.data import read_table
+
+    writer = _writer(Path(out), overwrite)
+    fitted = load(model_path(model))
+    if not isinstance(fitted, Model):
+        raise InputError(f"{model} holds a {type(fitted).__name__}, not a model of `labelwise run` or `labelwise fit`.")
+    predictions = fitted.predict_frame(read_table(table))
+    writer(predictions)
+    result = {"predictions": out, "rows": len(predictions), "method": fitted.method}
+    if json:
+        print_json(result)
+    else:
+        print(f"{len(predictions):,} rows predicted by {fitted.method}: {out}")
+
+
+def query(run: str, n: int, out: str | None, *, overwrite: bool, json: bool) -> None:
+    """Show or write the first `n` of the run's next rows to label."""
+    if n < 1:
+        raise InputError(f"--n must be at least 1. Got {n}.")
+    file = Path(run) / "queries.csv"
+    if not file.is_file():
+        raise InputError(f"{run} has no queries.csv. Give the directory of a complete run of a classification task.")
+    table = pd.read_csv(file, dtype={"label": str, "preview": str}, keep_default_na=False)
+    if n > len(table):
+        print(f"labelwise: the run ranked {len(table):,} rows; all of them are shown.", file=sys.stderr)
+    table = table.head(n)
+    if out is not None:
+        _writer(Path(out), overwrite)(table)
+        print(f"{len(table)} rows to label, best first: {out}. Fill in the column `label`.")
+    elif json:
+        print_json({"run": run, "queries": table.to_dict("records")})
+    else:
+        print_table(table[["rank", "row", "prediction", "confidence", "reason", "preview"]])
+
+
+def methods(*, json: bool, **filters: Any) -> None:
+    """List the catalogue."""
+    entries = catalogue.methods(**filters)
+    if json:
+        print_json([entry.as_dict() for entry in entries])
+        return
+    print_table(pd.DataFrame([
+        {"method": e.name, "room": e.room, "kind": e.kind, "paper": e.paper if e.paper is not None else "",
+         "handles": ", ".join(sorted(e.handles)), "claim": e.claim or "", "summary": e.summary}
+        for e in entries
+    ], columns=["method", "room", "kind", "paper", "handles", "claim", "summary"]))  # fmt: skip
+
+
+def papers(*, json: bool) -> None:
+    """List the papers."""
+    rows = [paper.as_dict() for paper in catalogue.papers()]
+    if json:
+        print_json(rows)
+    else:
+        print_table(pd.DataFrame(rows))
+
+
+def report(run: str) -> None:
+    """Write a run's page again."""
+    print(f"Report: {write_report(run).absolute()}")
+
+
+def seconds(text: str) -> float:
+    """Return a time such as ``90s``, ``5m``, ``1h30m`` or ``45`` in seconds.
+
+    >>> seconds("1h30m")
+    5400.0
+    """
+    parts = re.fullmatch(r"\s*(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?\s*", text)
+    if parts is None or not any(parts.groups()):
+        raise InputError(f"--budget must be a time such as 90s, 5m or 1h, more than 0. Got {text!r}.")
+    total = sum(float(value or 0) * unit for value, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
+    if total <= 0:
+        raise InputError(f"--budget must be more than 0 seconds. Got {text!r}.")
+    return total
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return a setting ``name=value`` with the value as Python reads it, or as text.
+
+    >>> setting("weight=3.0")
+    ('weight', 3.0)
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--param must be name=value. Got {text!r}.")
+    try:
+        return name.strip(), ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name.strip(), value
+
+
+def default_out(source: str) -> str:
+    """Return ``runs/<table>`` for a table's path.
+
+    >>> default_out("data/wine.parquet")
+    'runs/wine'
+    """
+    return str(Path("runs") / (Path(source).name.split(".")[0] or "run"))
+
+
+def model_path(model: str) -> Path:
+    """Return the model directory, also when the run around it was named."""
+    path = Path(model)
+    inside = path / "model"
+    return inside if inside.is_dir() and not (path / "model.json").exists() else path
+
+
+def _writer(path: Path, overwrite: bool) -> Any:
+    """Return a function that writes a frame by the file's ending, atomically; refuse early what cannot be written."""
+    writers = {
+        ".parquet": lambda frame, to: frame.to_parquet(to, index=False),
+        ".csv": lambda frame, to: frame.to_csv(to, index=False),
+        ".jsonl": lambda frame, to: frame.to_json(to, orient="records", lines=True),
+    }
+    if path.suffix not in writers:
+        raise InputError(f"--out: {path} must end in one of {', '.join(writers)}.")
+    if path.exists() and not overwrite:
+        raise InputError(f"--out: {path} exists already. Add --overwrite, or name another file.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(
+            f"--out: there is no directory {path.absolute().parent}. Make it first, or name another place."
+        )
+
+    def write(frame: pd.DataFrame) -> None:
+        partial = path.with_name(f".{path.name}.partial")
+        writers[path.suffix](frame, partial)
+        partial.replace(path)
+
+    return write
+
+
+def print_json(content: Any) -> None:
+    """Print one JSON document."""
+    print(jsonlib.dumps(content, indent=1, ensure_ascii=False, default=str))
+
+
+def print_table(frame: pd.DataFrame) -> None:
+    """Print a frame as a table: as wide as the terminal on a terminal, tab-separated elsewhere."""
+    if not sys.stdout.isatty():
+        print(frame.to_csv(sep="\t", index=False), end="")
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*map(str, frame.columns), box=None, header_style="bold", pad_edge=False)
+    for row in frame.itertuples(index=False):
+        table.add_row(
+            *(Text(f"{cell:.2f}" if isinstance(cell, float) else str(cell), overflow="ellipsis") for cell in row)
+        )
+    Console().print(table)

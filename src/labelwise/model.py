@@ -1,0 +1,67 @@
+"""What a run leaves behind: the encoder and the estimator together, from a table to predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.base import Fields
+
+BLOCK_ROWS = 50_000
+
+
+class Model(Fields):
+    """A fitted encoder and a fitted estimator: reads a table as `run` read it and predicts row for row.
+
+    Parameters
+    ----------
+    encoder
+        A fitted `labelwise.data.Encoder`.
+    estimator
+        A fitted estimator of class codes ``0 .. K-1``, or of real targets.
+    classes
+        Names of the classes in the order of the codes; None for real targets.
+    method
+        Name of the method, as in the leaderboard.
+    """
+
+    encoder: Any
+    estimator: Any
+    classes: list[Any] | None = None
+    method: str = ""
+
+    def proba(self, X: Any) -> NDArray[np.float64]:
+        """Return probabilities ``(n, K)`` of encoded rows, a column for every class; one the estimator never saw gets 0."""
+        out = np.zeros((len(X), len(self.classes or [])))
+        out[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = self.estimator.predict_proba(X)
+        return out
+
+    def predict_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return ``prediction``, ``confidence`` and ``proba_<class>`` columns, row for row of `frame`.
+
+        Real targets have a ``prediction`` only.
+
+        Raises
+        ------
+        InputError
+            When a column the model reads is missing or does not fit.
+        """
+        blocks = [frame.iloc[i : i + BLOCK_ROWS] for i in range(0, max(1, len(frame)), BLOCK_ROWS)]
+        return pd.concat([self._predict(self.encoder.transform(block)) for block in blocks], ignore_index=True)
+
+    def _predict(self, X: NDArray[Any]) -> pd.DataFrame:
+        if self.classes is None:
+            return pd.DataFrame({"prediction": np.asarray(self.estimator.predict(X), dtype=np.float64)})
+        return proba_frame(self.proba(X), self.classes)
+
+
+def proba_frame(proba: NDArray[np.floating[Any]], classes: list[Any]) -> pd.DataFrame:
+    """Return probabilities ``(n, K)`` as ``prediction``, ``confidence`` and one ``proba_<class>`` column a class."""
+    best = proba.argmax(1)
+    names = pd.Series(classes)
+    columns = {"prediction": names.iloc[best].to_numpy(), "confidence": proba.max(1)}
+    columns |= {f"proba_{name}": proba[:, code] for code, name in enumerate(classes)}
+    return pd.DataFrame(columns)
