@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import ClassifierMixin, clone
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.utils import Tags, get_tags, indexable
+from sklearn.utils import Tags, _safe_indexing, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Fields, InputError, Method, Natural, Range
+from labelwise.parts.out_of_fold import out_of_fold_proba, plain_classifier
 from labelwise.parts.prior_intervals import PriorInterval, ShiftTest
 from labelwise.parts.priors import correct
 from labelwise.parts.scaling import Scaling
-from labelwise.shift.crossfit import Scores, cross_fit, frozen_scores
 from labelwise.supervision import encode_classes
 
+Floats = npt.NDArray[np.floating[Any]]
 Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.integer[Any]]
+
+
+class Scores(NamedTuple):
+    """Held-out probabilities of the labelled source rows with their codes, and of the target rows."""
+
+    source: Floats
+    codes: Codes
+    target: Floats
 
 
 class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
@@ -58,7 +66,7 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         X, codes = self._read(X, y)
         source, target = self._rows(codes, domains)
         rng = np.random.default_rng(self.random_state)
-        self.estimator_, scores = self._scores(X, codes, source, target, rng)
+        scores = self._scores(X, codes, source, target, rng)
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
@@ -110,20 +118,41 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             )
         return bare[0]
 
-    def _scores(
-        self, X: Any, codes: Codes, source: Bools, target: Bools, rng: np.random.Generator
-    ) -> tuple[Any, Scores]:
-        base = LogisticRegression(max_iter=1000) if self.estimator is None else self.estimator
+    def _scores(self, X: Any, codes: Codes, source: Bools, target: Bools, rng: np.random.Generator) -> Scores:
+        """Fit ``estimator_``, and score every row by a model that did not train on it.
+
+        Target rows are dealt over the same fold models as source rows, so that without a shift both kinds of scores
+        have one distribution, whatever the classifier: no overconfidence on training rows, no gap between models of
+        different size.
+        """
+        base = plain_classifier() if self.estimator is None else self.estimator
         if not hasattr(base, "predict_proba"):
             raise InputError(
                 f"{type(self).__name__}.estimator must have predict_proba. Got {base!r}: "
                 "wrap it in sklearn.calibration.CalibratedClassifierCV."
             )
+        used = np.flatnonzero(source | target)
+        known = np.where(source, codes, UNLABELED)[used]
+        seen, proba = _safe_indexing(X, used), np.empty((len(used), len(self.classes_)))
         if isinstance(base, FrozenEstimator):
-            return base, frozen_scores(base, X, codes, source, target, self.classes_)
-        return cross_fit(clone(base), X, codes, source, target, self.classes_, self.cv, rng)
+            self._check_frozen(base)
+            self.estimator_, proba = base, base.predict_proba(seen)
+        else:
+            rows = np.flatnonzero(source)
+            self.estimator_ = clone(base).fit(_safe_indexing(X, rows), self.classes_[codes[rows]])
+            if target.any():
+                proba = out_of_fold_proba(base, seen, known, len(self.classes_), folds=self.cv, rng=rng)
+        labelled = known != UNLABELED
+        return Scores(proba[labelled], known[labelled], proba[~labelled])
 
-    def predict_proba(self, X: Any) -> npt.NDArray[np.floating[Any]]:
+    def _check_frozen(self, model: FrozenEstimator) -> None:
+        if not np.array_equal(np.asarray(model.classes_), self.classes_):
+            raise InputError(
+                "the frozen estimator and the labelled rows must have the same classes, every one with labelled rows. "
+                f"Got {list(model.classes_)[:10]} from the estimator and {list(self.classes_)[:10]} from y."
+            )
+
+    def predict_proba(self, X: Any) -> Floats:
         """(n, K) probabilities of ``classes_`` under the target's class shares."""
         check_is_fitted(self)
         return correct(self._calibrated(self.estimator_.predict_proba(X)), self.source_prior_, self.prior_)

@@ -6,8 +6,7 @@ import numpy as np
 
 from labelwise.base import Card
 from labelwise.parts.prior_intervals import PriorInterval, ShiftTest, bbse_prior_interval, predicted_test
-from labelwise.shift.base import LabelShift
-from labelwise.shift.crossfit import Scores
+from labelwise.shift.base import LabelShift, Scores
 
 
 class BBSE(LabelShift):
@@ -25,7 +24,7 @@ class BBSE(LabelShift):
     estimator
         Any classifier with ``predict_proba``; refitted on the source rows unless wrapped in
         `sklearn.frozen.FrozenEstimator`, which must not have been trained on the rows given here.
-        Default: logistic regression.
+        Default: logistic regression on scaled features.
     target
         Domain of the target rows, when ``fit`` is given ``domains``.
     soft

@@ -9,8 +9,7 @@ import numpy as np
 from labelwise.base import Card, Positive
 from labelwise.parts.prior_intervals import PriorInterval, ShiftTest, em_prior_interval, score_test
 from labelwise.parts.scaling import fit_scaling
-from labelwise.shift.base import LabelShift
-from labelwise.shift.crossfit import Scores
+from labelwise.shift.base import LabelShift, Scores
 
 
 class EMPrior(LabelShift):
@@ -27,7 +26,7 @@ class EMPrior(LabelShift):
     estimator
         Any classifier with ``predict_proba``; refitted on the source rows unless wrapped in
         `sklearn.frozen.FrozenEstimator`, which must not have been trained on the rows given here.
-        Default: logistic regression.
+        Default: logistic regression on scaled features.
     target
         Domain of the target rows, when ``fit`` is given ``domains``.
     calibrate
