@@ -55,6 +55,8 @@ class Candidate:
         tables = [self.tune] if isinstance(self.tune, Mapping) else list(self.tune)
         rng = np.random.default_rng([seed, *self.name.encode()])
         queues = [_shuffled(table, rng) for table in tables]
+        if len(tables) > 1:  # families: the first value of each hyper-parameter is a family's default
+            queues = [itertools.chain([_first(t)], q) for t, q in zip(tables, queues, strict=True)]
         turns = itertools.chain([{}], (p for turn in itertools.zip_longest(*queues) for p in turn if p))
         chosen: dict[str, Params] = {}
         for params in turns:
@@ -71,6 +73,10 @@ class Candidate:
         defaults: Params = getattr(self.build({}), "get_params", dict)()
         return all(name in defaults and defaults[name] is not None and _same(defaults[name], value)
                    for name, value in params.items())  # fmt: skip
+
+
+def _first(table: Grid) -> Params:
+    return {name: values[0] for name, values in table.items()}
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -93,19 +99,29 @@ def describe(params: Params) -> str:
 
 
 def from_class(method: type, *, random_state: int | None = 0, name: str | None = None, note: str = "") -> Candidate:
-    """Return a method class of the catalogue as a candidate; a drop-in loss is trained by the plain `Classifier`."""
-    loss = issubclass(method, Method) and method.card.kind == "loss"
+    """Return a method class of the catalogue as a candidate, tuned over what its class says.
 
-    def build(params: Params) -> Any:
-        if loss:
-            from labelwise.learner import Classifier
+    A drop-in loss is trained by the plain `labelwise.learner.Classifier`, and tuned together with its training.
+    """
+    tune: dict[str, Any] = dict(getattr(method, "tune", {}))
+    if not (issubclass(method, Method) and method.card.kind == "loss"):
+        return Candidate(name or method.__name__, lambda params: seeded(method(**params), random_state), tune, note)
+    from labelwise.learner import Classifier
 
-            return Classifier(criterion=method(**params), random_state=random_state)
-        estimator = method(**params)
-        seeded = "random_state" in estimator.get_params(deep=False) and "random_state" not in params
-        return estimator.set_params(random_state=random_state) if seeded else estimator
+    def trained(params: Params) -> Any:
+        training = {key: value for key, value in params.items() if key in Classifier.tune}
+        loss: Any = method(**{key: value for key, value in params.items() if key not in training})
+        return Classifier(criterion=loss, random_state=random_state, **training)
 
-    return Candidate(name or method.__name__, build, dict(getattr(method, "tune", {})), note)
+    return Candidate(name or method.__name__, trained, {**Classifier.tune, **tune}, note)
+
+
+def seeded(estimator: Any, random_state: int | None) -> Any:
+    """Set the estimator's ``random_state``, if it has one that is not set; return it."""
+    parameters = estimator.get_params(deep=False)
+    if "random_state" in parameters and parameters["random_state"] is None:
+        estimator.set_params(random_state=random_state)
+    return estimator
 
 
 def baseline_for(
@@ -131,7 +147,8 @@ def baseline_for(
     kind: type = BaselineRegressor if real else Baseline
 
     def build(params: Params) -> Any:
-        return kind(**{"family": "linear", "draws": 1, "random_state": random_state} | params)
+        default = {"family": "linear", "penalty": GRIDS["linear"]["penalty"][0]}
+        return kind(**{"draws": 1, "random_state": random_state} | default | params)
 
     grids = [{"family": [f], **GRIDS[f]} for f in suitable(n_features, n_outputs, sparse, image)]
     return Candidate("baseline", build, grids, "Plain supervised learning on the labelled rows, tuned as carefully.")

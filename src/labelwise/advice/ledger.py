@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from labelwise.base import InputError
 
 Prediction = NDArray[np.float32]
+FILE = "race.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +52,8 @@ class Ledger:
     Parameters
     ----------
     path
-        JSON file to keep fits in, written after every fit; predictions go to npy files in a folder beside it. An
-        existing file of the same race is read; None keeps everything in memory.
+        Folder to keep fits in: ``race.json``, written anew after every fit, and the predictions as npy files. One that
+        is there already, of the same race, is read; None keeps everything in memory.
     fingerprint
         Identifies data and settings; a file with another one is refused.
 
@@ -64,13 +65,13 @@ class Ledger:
     """
 
     def __init__(self, path: str | Path | None = None, fingerprint: str = "") -> None:
-        self.path = None if path is None else Path(path)
+        self.folder = None if path is None else Path(path)
         self.fingerprint = fingerprint
         self.spent = 0.0
         self._kept: dict[str, dict[str, Any]] = {}
         self._used: dict[str, Fit] = {}
-        if self.path is not None and self.path.exists():
-            self._kept = self._read(self.path)
+        if self.folder is not None and (self.folder / FILE).exists():
+            self._kept = self._read(self.folder / FILE)
 
     def run(self, key: str, work: Callable[[], tuple[dict[str, float], Prediction | None]]) -> Fit:
         """Return the fit of that key: from memory, from disk, or by doing `work`. Errors are kept, not raised."""
@@ -87,27 +88,26 @@ class Ledger:
         except Exception as error:  # a method of any kind may fail in any way, and must not end the race
             text = " ".join(str(error).split()) or "no message"
             fit = Fit({}, time.perf_counter() - start, f"{type(error).__name__}: {text}"[:300])
-        if self.path is not None:
-            self._keep(self.path, key, fit)
+        if self.folder is not None:
+            self._keep(self.folder, key, fit)
         return fit
 
-    def _keep(self, path: Path, key: str, fit: Fit) -> None:
+    def _keep(self, folder: Path, key: str, fit: Fit) -> None:
         record = {name: value for name, value in asdict(fit).items() if name != "prediction"}
         if fit.prediction is not None:
             record["file"] = hashlib.sha256(key.encode()).hexdigest()[:24] + ".npy"
-            self._folder(path).mkdir(parents=True, exist_ok=True)
-            _write(self._folder(path) / record["file"], lambda file: np.save(file, fit.held_out))
+            _write(folder / record["file"], lambda file: np.save(file, fit.held_out))
         self._kept[key] = record
         text = json.dumps({"race": self.fingerprint, "fits": self._kept}).encode()
-        _write(path, lambda file: file.write(text))
+        _write(folder / FILE, lambda file: file.write(text))
 
     def _restored(self, key: str) -> Fit | None:
         record = dict(self._kept.get(key, {}))
-        if not record or self.path is None:
+        if not record or self.folder is None:
             return None
         name = record.pop("file", None)
         try:
-            prediction = None if name is None else np.load(self._folder(self.path) / name, allow_pickle=False)
+            prediction = None if name is None else np.load(self.folder / name, allow_pickle=False)
         except (OSError, ValueError):
             return None  # the fit is done again
         return Fit(**record, prediction=prediction)
@@ -123,10 +123,6 @@ class Ledger:
                 f"checkpoint: {path} belongs to a race of other data, methods or settings. Delete it, or name another."
             )
         return dict(fits)
-
-    @staticmethod
-    def _folder(path: Path) -> Path:
-        return path.with_name(path.name + ".fits")
 
 
 def _write(path: Path, fill: Callable[[Any], Any]) -> None:

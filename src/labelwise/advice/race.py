@@ -19,19 +19,22 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from labelwise.advice import tuning
 from labelwise.advice.candidates import Candidate, Params, baseline_for, blend_of, describe
 from labelwise.advice.ledger import Fit, Ledger
 from labelwise.advice.problem import Problem
 from labelwise.advice.result import RaceResult, Scored, conclude
-from labelwise.advice.splits import Schedule, Split
+from labelwise.advice.splits import Schedule, Split, sample
 from labelwise.base import InputError
 
-Progress = Callable[[str, int, int], None]
+Progress = Callable[[str, float], None]
 
-PROBE_ROWS = 4000
+PROBE_ROWS = 2000
 """The first fit of a method uses at most so many rows; its time is extrapolated in proportion."""
-FIRST_RUNG_ROWS = 200
-"""Draws are first compared on as many selection folds as hold this many rows to score."""
+BASELINE_SHARE = 0.4
+"""Part of the budget that the baseline's first round may take; with more, the race is held on a part of the rows."""
+FEWEST_ROWS = 1000
+"""A race is not held on a part with fewer labelled rows than this."""
 TUNING_SHARE = 0.5
 """Part of the time beyond one comparison of all methods that may be spent on drawing hyper-parameters."""
 
@@ -70,8 +73,9 @@ def race(
     baseline
         What has to be beaten; by default `labelwise.advice.baseline_for` the shape of X.
     budget_seconds
-        Time for all fits together. The baseline's first round of folds is finished in any case. None: no limit, and
-        then the result depends on nothing but the arguments.
+        Time for all fits together; the baseline's first round of folds is finished in any case. Where that alone would
+        take nearly half of it, the race is held on a part of the rows. None: no limit, and then the result depends on
+        nothing but the arguments.
     metric
         ``auto``, a key of `labelwise.advice.score.CLASS_METRICS` or of ``REAL_METRICS``.
     groups
@@ -92,10 +96,10 @@ def race(
         Hyper-parameter settings tried, for the baseline and for every challenger: the defaults, and random ones.
         Fewer, but equally many for all, where time is short.
     progress
-        Called as ``progress(stage, done, total)`` after each fit.
+        Called as ``progress(text, share)`` after each fit, with the share that is done, 0 to 1.
     checkpoint
-        JSON file in which finished fits are kept. A race that was interrupted goes on where it stopped when called
-        again with the same arguments.
+        Folder in which finished fits are kept (JSON, predictions as npy). A race that was interrupted goes on where it
+        stopped when called again with the same arguments.
 
     Returns
     -------
@@ -121,10 +125,9 @@ def race(
     baseline = baseline or _default_baseline(problem, random_state)
     names = [c.name for c in (baseline, *candidates)]
     _check(names, budget_seconds, level, folds, repeats, draws)
-    schedule = Schedule.make(problem.rows, folds, repeats, np.random.default_rng(random_state))
     settings = [(c.name, repr(c.tune)) for c in (baseline, *candidates)]
     ledger = Ledger(checkpoint, problem.fingerprint(settings, problem.metric.name, random_state, folds, repeats, draws))
-    runner = _Race(problem, schedule, ledger, budget_seconds, random_state, progress)
+    runner = _Race(problem, ledger, budget_seconds, random_state, progress, (folds, repeats))
     scored = runner.run(_Entrant(baseline), [_Entrant(c) for c in candidates], draws)
     return conclude(problem, scored, level=level, seconds=ledger.spent)
 
@@ -161,9 +164,9 @@ class _Entrant:
     """A candidate on its way through the race."""
 
     candidate: Candidate
-    chosen: dict[int, Params] = field(default_factory=dict)  # a side each
+    chosen: list[Params] = field(default_factory=list)  # a side each
     final: Params = field(default_factory=dict)
-    standing: tuple[float, float] = (-math.inf, -math.inf)  # mean scores in selection
+    standing: tuning.Pair = tuning.WORST  # mean scores in selection
     fits: dict[str, Fit] = field(default_factory=dict)  # a scoring split each
     seconds: float = 0.0
     fitted_rows: int = 0
@@ -182,25 +185,36 @@ class _Entrant:
 
 class _Race:
     def __init__(
-        self, problem: Problem, schedule: Schedule, ledger: Ledger, budget: float | None, seed: int,
-        progress: Progress | None,
+        self, problem: Problem, ledger: Ledger, budget: float | None, seed: int, progress: Progress | None,
+        shape: tuple[int, int],
     ) -> None:  # fmt: skip
-        self.problem, self.schedule, self.ledger = problem, schedule, ledger
+        self.problem, self.ledger, self.shape = problem, ledger, shape
         self.budget = math.inf if budget is None else budget
         self.seed, self.progress = seed, progress
-        self.round_rows = [sum(len(split.train) for _, split in pairs) for pairs in schedule.scoring]
+        self.schedule = Schedule.make(problem.rows, *shape, np.random.default_rng(seed))
         self.done = self.total = 0
+
+    def _count(self, draws: int) -> int:
+        """Return the number of fits of a candidate that runs the whole race."""
+        halved = sum(
+            alive * (stop - start) for splits in self.schedule.selection
+            for alive, start, stop in tuning.rungs(draws, splits)
+        )  # fmt: skip
+        return halved + sum(map(len, self.schedule.scoring))
+
+    def _round_rows(self, number: int = 0) -> int:
+        """Return the number of rows fitted in one round."""
+        return sum(len(split.train) for _, split in self.schedule.scoring[number])
 
     def run(self, baseline: _Entrant, challengers: list[_Entrant], draws: int) -> list[Scored]:
         """Run all stages; the first of the result is the baseline."""
         everyone = [baseline, *challengers]
         draws = self._plan(baseline, challengers, draws) if self.budget < math.inf else draws
-        self._expect(2 * draws * sum(not e.out for e in everyone))
+        self.total = self._count(draws) * len(everyone)
         for entrant in everyone:
             if not entrant.out:
                 self._select(entrant, draws)
         self._must_stand(baseline)
-        self._expect(sum(map(len, self.schedule.scoring)) * sum(not e.out for e in everyone))
         for number, _ in enumerate(self.schedule.scoring):
             self._round(number, baseline, challengers)
         scored = [self._scored(e) for e in everyone]
@@ -215,13 +229,14 @@ class _Race:
         """Fit everything once, drop what cannot finish in time, and return how many draws there is time for."""
         self._probe(baseline)
         self._must_stand(baseline)
-        reserved = baseline.rate * self.round_rows[0]
+        self._shrink(baseline)
+        reserved = baseline.rate * self._round_rows()
         for entrant in challengers:
             if self._left() <= reserved:
                 entrant.dropped = "Not tried: the time budget was spent before its turn."
                 continue
             self._probe(entrant)
-            needed = entrant.rate * self.round_rows[0]
+            needed = entrant.rate * self._round_rows()
             if not entrant.out and needed > self._left() - reserved:
                 left = max(self._left() - reserved, 0)
                 entrant.dropped = (
@@ -230,9 +245,18 @@ class _Race:
             reserved += 0 if entrant.out else needed
         pace = sum(e.rate for e in (baseline, *challengers) if not e.out)
         spare = TUNING_SHARE * max(self._left() - reserved, 0)
-        while draws > 1 and pace * self._tuning_rows(draws) > spare:
+        while draws > 1 and pace * sum(tuning.rows_to_fit(draws, s) for s in self.schedule.selection) > spare:
             draws -= 1
         return draws
+
+    def _shrink(self, baseline: _Entrant) -> None:
+        """Race on a part of the rows where even the baseline would take too large a share of the time for all."""
+        rows, rng = self.problem.rows, np.random.default_rng(self.seed)
+        parts = int(baseline.rate * self._round_rows() / (BASELINE_SHARE * self.budget))
+        parts = min(parts, int(rows.scorable.sum()) // FEWEST_ROWS)
+        if parts > 1:
+            kept = sample(rows, parts, rng)
+            self.schedule = Schedule.make(rows.take(kept), *self.shape, rng).of(kept)
 
     def _probe(self, entrant: _Entrant) -> None:
         """Fit the defaults once, on few rows if there are many."""
@@ -241,14 +265,6 @@ class _Race:
             rng = np.random.default_rng(self.seed)
             split = Split(np.sort(rng.choice(split.train, PROBE_ROWS, replace=False)), split.test, "first fit")
         self._fit(entrant, {}, split)
-
-    def _tuning_rows(self, draws: int) -> int:
-        """Return the number of rows fitted in choosing among `draws` settings, on both sides."""
-        rows = 0
-        for splits in self.schedule.selection:
-            for alive, start, stop in _rungs(draws, splits):
-                rows += alive * sum(len(split.train) for split in splits[start:stop])
-        return rows
 
     # -- fits
 
@@ -261,19 +277,19 @@ class _Race:
             return scores, prediction if keep else None
 
         fit = self.ledger.run(key, work)
+        self.done += 1
+        self._tell(f"{'Comparing' if keep else 'Tuning'} {entrant.candidate.name}")
         entrant.seconds += fit.seconds
         entrant.fitted_rows += len(split.train)
         if fit.failed and not params:
             entrant.failed = fit.error
         return fit
 
-    def _expect(self, fits: int) -> None:
-        self.done, self.total = 0, fits
-
-    def _tick(self, stage: str) -> None:
-        self.done += 1
-        if self.progress is not None:
-            self.progress(stage, self.done, max(self.total, self.done))
+    def _tell(self, text: str) -> None:
+        if self.progress is None:
+            return
+        share = self.ledger.spent / self.budget if self.budget < math.inf else self.done / max(self.total, 1)
+        self.progress(text, min(share, 1.0))
 
     def _must_stand(self, baseline: _Entrant) -> None:
         if baseline.out:
@@ -282,30 +298,18 @@ class _Race:
     # -- hyper-parameters
 
     def _select(self, entrant: _Entrant, draws: int) -> None:
-        """Choose the hyper-parameters of each side by successive halving on the folds of the other."""
+        """Choose the hyper-parameters of each side on the rows of the other, and those of the final fit on both."""
         options = entrant.candidate.draws(draws, self.seed)
-        means: list[dict[int, list[tuple[float, float]]]] = []
-        for side in (0, 1):
-            scores = self._halve(entrant, options, side)
-            best = max(scores, key=lambda i: (len(scores[i]), _mean(scores[i])), default=0)
-            entrant.chosen[side] = options[best]
-            means.append(scores)
-        joint = {i: [s for scores in means for s in scores.get(i, [])] for i in range(len(options))}
-        last = max(joint, key=lambda i: (len(joint[i]), _mean(joint[i])))
-        entrant.final, entrant.standing = options[last], _mean(joint[last])
 
-    def _halve(self, entrant: _Entrant, options: list[Params], side: int) -> dict[int, list[tuple[float, float]]]:
-        splits = self.schedule.selection[side]
-        alive = list(range(len(options)))
-        scores: dict[int, list[tuple[float, float]]] = {i: [] for i in alive}
-        for n_alive, start, stop in _rungs(len(options), splits):
-            alive = sorted(alive, key=lambda i: _mean(scores[i]), reverse=True)[:n_alive]
-            for i in alive:
-                for split in splits[start:stop]:
-                    fit = self._fit(entrant, options[i], split)
-                    scores[i].append(_pair(fit))
-                    self._tick("tuning")
-        return scores
+        def score(i: int, split: Split) -> tuning.Pair:
+            fit = self._fit(entrant, options[i], split)
+            return tuning.WORST if fit.failed else (fit.scores["score"], fit.scores["finer"])
+
+        sides = [tuning.halve(len(options), splits, score) for splits in self.schedule.selection]
+        entrant.chosen = [options[tuning.best_of(scores)] for scores in sides]
+        joint = {i: sides[0][i] + sides[1][i] for i in range(len(options))}
+        best = tuning.best_of(joint)
+        entrant.final, entrant.standing = options[best], tuning.mean(joint[best])
 
     # -- comparison
 
@@ -317,14 +321,14 @@ class _Race:
         self._score(number, baseline, must=number == 0)
         self._must_stand(baseline)
         for entrant in running:
-            needed = entrant.rate * self.round_rows[number]
+            needed = entrant.rate * self._round_rows(number)
             if number == 0 and needed > self._left():
                 entrant.dropped = f"Dropped after tuning: it needs about {needed:.0f} s more than the budget allows."
                 continue
             self._score(number, entrant, must=False)
 
     def _affordable(self, number: int, entrants: list[_Entrant]) -> bool:
-        return sum(e.rate for e in entrants) * self.round_rows[number] <= self._left()
+        return sum(e.rate for e in entrants) * self._round_rows(number) <= self._left()
 
     def _score(self, number: int, entrant: _Entrant, must: bool) -> None:
         for side, split in self.schedule.scoring[number]:
@@ -333,7 +337,6 @@ class _Race:
                     entrant.dropped = f"Dropped: the time was over after {len(entrant.fits)} folds."
                 return
             fit = self._fit(entrant, entrant.chosen[side], split)
-            self._tick("comparing")
             if fit.failed:
                 entrant.failed = fit.error
                 return
@@ -361,26 +364,3 @@ class _Race:
         params = {"first": best.params, "second": baseline.params}
         blend = blend_of(best.candidate, baseline.candidate)
         return [Scored(blend, params, fits, baseline.splits, best.seconds + baseline.seconds, "candidate", blend.note)]
-
-
-def _pair(fit: Fit) -> tuple[float, float]:
-    return (-math.inf, -math.inf) if fit.failed else (fit.scores["score"], fit.scores["finer"])
-
-
-def _mean(scores: list[tuple[float, float]]) -> tuple[float, float]:
-    if not scores:
-        return -math.inf, -math.inf
-    return sum(s for s, _ in scores) / len(scores), sum(f for _, f in scores) / len(scores)
-
-
-def _rungs(draws: int, splits: list[Split]) -> list[tuple[int, int, int]]:
-    """Return (settings alive, first fold, end) of each rung of successive halving; none where nothing is to choose."""
-    if draws < 2 or not splits:
-        return []
-    fold_rows = max(1, sum(len(split.test) for split in splits) // len(splits))
-    stop = min(len(splits), max(1, math.ceil(FIRST_RUNG_ROWS / fold_rows)))
-    rungs, alive, start = [], draws, 0
-    while alive > 1 and start < len(splits):
-        rungs.append((alive, start, stop))
-        alive, start, stop = math.ceil(alive / 2), stop, min(2 * stop, len(splits))
-    return rungs

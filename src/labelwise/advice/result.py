@@ -84,15 +84,18 @@ class RaceResult:
         ``beats baseline``, ``baseline kept`` or ``not raced``, and a sentence that says why.
     metric
         Name of the metric.
-    oof_proba
-        Out-of-fold predictions of the chosen method, float32 (n, K): mean over repeats; NaN rows were never scored
-        (unlabelled, untrusted, or the only one of their class). For real targets (n, m).
     oof
-        The same a row: columns ``row``, ``given`` (code or target), ``prediction``, ``confidence`` (classes only).
+        Out-of-fold predictions of the chosen method, float32: probabilities (n, K), or predicted targets (n, m); the
+        mean over repeats. Rows of NaN were never scored: unlabelled, untrusted, the only one of their class, or left
+        out where time was short.
+    oof_rows
+        The same a scored row: columns ``row``, ``given`` (code or target), ``prediction``, ``confidence`` (of classes).
     fold_scores
         Columns ``method``, ``fold``, ``score``: what the leaderboard summarises.
     level, folds, repeats, seconds
         Confidence; folds a round; rounds finished by the baseline; time of all fits.
+    rows
+        Number of rows that scored: all labelled (and trusted) ones, or a part where time was short.
     corrected
         Whether scores are corrected for noise in the labels that score.
     """
@@ -109,9 +112,10 @@ class RaceResult:
     folds: int
     repeats: int
     seconds: float
+    rows: int
     corrected: bool
-    oof_proba: NDArray[np.float32]
-    oof: pd.DataFrame = field(repr=False)
+    oof: NDArray[np.float32] = field(repr=False)
+    oof_rows: pd.DataFrame = field(repr=False)
     fold_scores: pd.DataFrame = field(repr=False)
 
     def build(self) -> Any:
@@ -122,14 +126,14 @@ class RaceResult:
 def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: float) -> RaceResult:
     """Compare everything with the first of `scored`, the baseline, and decide."""
     baseline, *others = scored
-    compared = _compare(baseline, [s for s in others if s.status == "candidate"], level)
+    compared = _compare(baseline, [s for s in others if s.status == "candidate"], level, problem.metric.share)
     winner = max((c for c in compared if c.lower > 0), key=lambda c: c.lower, default=None)
     chosen = winner.scored if winner else baseline
     baseline.status = "baseline"
     if winner:
         chosen.status = "winner"
     rounds = {name.split(" side")[0] for name in baseline.fits}
-    oof_proba = chosen.out_of_fold(len(problem.y))
+    oof = chosen.out_of_fold(len(problem.y))
     return RaceResult(
         leaderboard=_leaderboard(problem, scored, compared, level),
         chosen=chosen.candidate,
@@ -143,9 +147,10 @@ def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: f
         folds=len(baseline.fits) // len(rounds),
         repeats=len(rounds),
         seconds=seconds,
+        rows=_rows_raced(baseline),
         corrected=problem.metric.corrected,
-        oof_proba=oof_proba,
-        oof=_rowwise(problem, oof_proba),
+        oof=oof,
+        oof_rows=_rowwise(problem, oof),
         fold_scores=pd.DataFrame(
             [(s.candidate.name, name, fit.scores["score"]) for s in scored for name, fit in s.fits.items()],
             columns=["method", "fold", "score"],
@@ -153,17 +158,23 @@ def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: f
     )
 
 
+def _rows_raced(baseline: Scored) -> int:
+    first = next(iter(baseline.fits)).split(" side")[0]
+    return sum(len(baseline.splits[name].test) for name in baseline.fits if name.startswith(f"{first} "))
+
+
 def _ratio(scored: Scored, names: list[str]) -> float:
     """Return the mean ratio of rows to score and rows to train on."""
     return float(np.mean([len(scored.splits[name].test) / len(scored.splits[name].train) for name in names]))
 
 
-def _compare(baseline: Scored, challengers: list[Scored], level: float) -> list[Comparison]:
+def _compare(baseline: Scored, challengers: list[Scored], level: float, share: bool) -> list[Comparison]:
     """Test each challenger. Every one could have been blended with the baseline, so Holm counts all of them twice."""
     means = []
     for challenger in challengers:
         names = [name for name in baseline.fits if name in challenger.fits]
-        means.append(PairedMean.of(challenger.scores(names) - baseline.scores(names), _ratio(baseline, names)))
+        step = 1 / float(np.mean([len(baseline.splits[name].test) for name in names])) if share else 0.0
+        means.append(PairedMean.of(challenger.scores(names) - baseline.scores(names), _ratio(baseline, names), step))
     p_values = [mean.p_value() for mean in means]
     blends = 1 if challengers else 0
     adjusted = holm(p_values, family=2 * (len(challengers) - blends))
@@ -226,7 +237,7 @@ def _reason(
         return f"{why}, so the plain baseline was not compared with anything and is used."
     best = winner or max(compared, key=lambda c: c.difference.value)
     scores = f"{_shown(problem, best.scored.mean)} against {_shown(problem, baseline.mean)} {problem.metric.name}"
-    where = f"on the same {len(best.scored.fits)} folds"
+    where = f"on the same {len(best.scored.fits)} folds of {_rows_raced(baseline):,} rows"
     if winner:
         return (
             f"{best.scored.candidate.name} beats the plain baseline: {scores} {where}, {amount(best.difference.value)} "

@@ -196,7 +196,15 @@ class Schedule:
 
     @classmethod
     def make(cls, rows: Rows, folds: int, repeats: int, rng: np.random.Generator) -> Schedule:
-        """Deal the rows: first to sides, then within sides to folds, anew for each repeat."""
+        """Deal the rows: first to sides, then within sides to folds, anew for each repeat.
+
+        There are fewer folds than asked for where there are fewer rows or groups.
+
+        Raises
+        ------
+        InputError
+            If fewer than two folds can be made.
+        """
         first = fold_numbers(rows, folds, rng)
         number = int(first.max()) + 1
         half = (number + 1) // 2
@@ -212,6 +220,24 @@ class Schedule:
             scoring.append(pairs)
         return cls(selection, scoring)
 
+    def of(self, kept: Ints) -> Schedule:
+        """Return the schedule, made for some rows, in the numbers of all rows: row i of it is row ``kept[i]``."""
+
+        def moved(split: Split) -> Split:
+            return Split(kept[split.train], kept[split.test], split.name)
+
+        selection = [moved(s) for s in self.selection[0]], [moved(s) for s in self.selection[1]]
+        return Schedule(selection, [[(side, moved(s)) for side, s in pairs] for pairs in self.scoring])
+
+
+def sample(rows: Rows, parts: int, rng: np.random.Generator) -> Ints:
+    """Return one of `parts` equal parts of the rows: stratified, groups whole, unlabelled rows in proportion."""
+    fold = deal(rows, parts, rng)
+    kept = fold == 0
+    others = np.flatnonzero(fold == NEVER)
+    kept[rng.choice(others, len(others) // parts, replace=False)] = True
+    return np.flatnonzero(kept)
+
 
 def _selection(rows: Rows, side: Bools, name: str, rng: np.random.Generator) -> list[Split]:
     kept = np.flatnonzero(~_left_out(rows, side))
@@ -219,4 +245,4 @@ def _selection(rows: Rows, side: Bools, name: str, rng: np.random.Generator) -> 
     fold = deal(inside, SELECTION_FOLDS, rng)
     if fold.max(initial=NEVER) < 1:
         return []
-    return [Split(kept[s.train], kept[s.test], s.name) for s in splits(inside, fold, name)]
+    return Schedule((splits(inside, fold, name), []), []).of(kept).selection[0]

@@ -47,8 +47,19 @@ class PairedMean:
     freedom: int
 
     @classmethod
-    def of(cls, folds: ArrayLike, test_over_train: float) -> PairedMean:
-        """Summarise one number a fold; `test_over_train` is the ratio of test to training rows of a fold."""
+    def of(cls, folds: ArrayLike, test_over_train: float, resolution: float = 0.0) -> PairedMean:
+        """Summarise one number a fold.
+
+        Parameters
+        ----------
+        folds
+            One number a fold, (J,).
+        test_over_train
+            Ratio of test to training rows of a fold.
+        resolution
+            Smallest step of the numbers, such as 1 / rows for a share of rows. The spread is taken to be at least that
+            of one fold being off by one step: few small folds may agree by chance, and are no proof then.
+        """
         x = np.asarray(folds, dtype=np.float64)
         if x.ndim != 1 or len(x) == 0:
             raise InputError(f"folds must hold one number a fold, at least one. Got shape {x.shape}.")
@@ -59,6 +70,7 @@ class PairedMean:
         spread = float(np.var(x, ddof=1))
         # Equal numbers differ by rounding when their mean is subtracted; such dust is no spread.
         spread = 0.0 if spread < (1e-12 * max(1.0, float(np.abs(x).max()))) ** 2 else spread
+        spread = max(spread, resolution**2 / len(x)) if x.any() else spread
         return cls(float(x.mean()), math.sqrt(spread * (1 / len(x) + test_over_train)), len(x) - 1)
 
     def p_value(self) -> float:
