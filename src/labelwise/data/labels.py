@@ -8,29 +8,45 @@ import numpy as np
 import pandas as pd
 
 from labelwise.base import InputError
-from labelwise.data.columns import as_numbers, first_row, shown
+from labelwise.data.columns import finite_numbers, first_row, number_like, place, shown
 
 if TYPE_CHECKING:
     from labelwise.data.roles import Roles
     from labelwise.supervision import Targets
 
-FEW = 100
-"""Whole numbers stored as floats are classes up to this many of them."""
+KINDS = {"classification": "classes", "regression": "real", "multi-label": "multilabel"}
+"""The tasks a user may name, and how `labelwise.supervision` calls their labels."""
+
+_YES, _NO = {"true", "yes", "t", "y", "1", "1.0"}, {"false", "no", "f", "n", "0", "0.0", ""}
 
 
 def clean_labels(column: pd.Series[Any], *, task: str | None = None) -> tuple[np.ndarray, list[str]]:
     """Turn a label column into the array `labelwise.supervision.infer` reads, and say what was changed.
 
-    Strings lose the spaces around them; whole numbers stored as floats become integers; missing values become None (or
-    NaN where the labels are real numbers).
+    Strings lose the spaces around them, and empty ones become None. Whole numbers stored as floats, as pandas stores
+    integers with gaps, become integers if there are few different ones; other floats stay, as real targets.
+
+    Parameters
+    ----------
+    column
+        The labels, ``(n,)``.
+    task
+        ``classification``, ``regression``, ``multi-label``. Default: read off the values.
 
     Raises
     ------
     InputError
-        Numbers and strings in one column, naming a row of each.
+        Numbers and names in one column, or lists; the message names the rows.
+
+    Examples
+    --------
+    >>> clean_labels(pd.Series(["spam", "ham ", None]))[0].tolist()
+    ['spam', 'ham', None]
+    >>> clean_labels(pd.Series([1.0, float("nan"), 0.0]))[0].tolist()
+    [1, None, 0]
     """
     values = column.astype(object) if isinstance(column.dtype, pd.CategoricalDtype) else column
-    if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_numeric_dtype(values.dtype):
+    if pd.api.types.is_numeric_dtype(values.dtype):  # booleans too
         return _numbers(values, task), []
     return _objects(values.astype(object), task)
 
@@ -38,17 +54,27 @@ def clean_labels(column: pd.Series[Any], *, task: str | None = None) -> tuple[np
 def _numbers(values: pd.Series[Any], task: str | None) -> np.ndarray:
     missing = values.isna().to_numpy()
     if task == "regression":
-        return values.to_numpy(dtype=float, na_value=np.nan)
-    if pd.api.types.is_bool_dtype(values.dtype) or pd.api.types.is_integer_dtype(values.dtype):
+        return np.asarray(values.to_numpy(dtype=float, na_value=np.nan))
+    if pd.api.types.is_bool_dtype(values.dtype):
+        return _with_none(values.to_numpy(dtype=bool, na_value=False), missing)
+    if pd.api.types.is_integer_dtype(values.dtype):
         return _with_none(values.to_numpy(dtype=np.int64, na_value=0), missing)
-    reals = values.to_numpy(dtype=float, na_value=np.nan)
-    known = reals[~missing]
-    whole = bool(np.all(np.isfinite(known)) and np.all(known == np.floor(known)))
-    if whole and (task == "classification" or len(np.unique(known)) <= FEW):
+    reals = np.asarray(values.to_numpy(dtype=float, na_value=np.nan))
+    if task == "classification" and not _whole(reals[~missing]):
+        names = [None if gap else f"{value:g}" for value, gap in zip(reals, missing, strict=True)]
+        return np.array(names, dtype=object)
+    if task == "classification" or _few_whole(reals[~missing]):
         return _with_none(np.where(missing, 0, reals).astype(np.int64), missing)
-    if task == "classification":
-        return np.array([None if gap else format(value, "g") for value, gap in zip(reals, missing, strict=True)])
     return reals
+
+
+def _whole(known: np.ndarray) -> bool:
+    return bool(np.isfinite(known).all() and (known == np.floor(known)).all())
+
+
+def _few_whole(known: np.ndarray) -> bool:
+    """Whether floats are class numbers: whole, and at most 100 (of few rows, 20) different ones."""
+    return _whole(known) and len(np.unique(known)) <= min(100, max(20, len(known) // 5))
 
 
 def _with_none(codes: np.ndarray, missing: np.ndarray) -> np.ndarray:
@@ -60,38 +86,58 @@ def _with_none(codes: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 
 def _objects(values: pd.Series[Any], task: str | None) -> tuple[np.ndarray, list[str]]:
-    strings = np.array([isinstance(value, str) for value in values])
     missing = values.isna().to_numpy()
-    others = ~strings & ~missing
-    if strings.any() and others.any():
-        one, other = first_row(strings) or 0, first_row(others) or 0
-        raise InputError(f"label: column {str(values.name)!r} mixes strings (row {one}: {shown(values.iloc[one])}) and "
-                         f"{type(values.iloc[other]).__name__} (row {other}: {shown(values.iloc[other])}). "
-                         "Write every label the same way.")  # fmt: skip
+    strings = np.array([isinstance(value, str) for value in values])
+    numbers = np.array([isinstance(value, int | float | np.number) for value in values]) & ~missing
+    others = ~(strings | numbers | missing)
     if others.any():
+        raise InputError(
+            f"label: column {str(values.name)!r} must hold one class or number a row, but {place(values, others)}. "
+            "For several labels a row, give one yes/no column a label."
+        )
+    if numbers.any():
+        _refuse_mixture(values, numbers, strings)
         return _numbers(pd.Series(values.infer_objects(), name=values.name), task), []
+    alike = number_like(values) & strings
+    if task is None and 0.5 <= alike.sum() / max(strings.sum(), 1) < 1:
+        _refuse_mixture(values, alike, strings & ~alike & (values.str.strip() != "").to_numpy())
     return _strings(values, missing)
 
 
+def _refuse_mixture(values: pd.Series[Any], numbers: np.ndarray, strings: np.ndarray) -> None:
+    if strings.any():
+        raise InputError(
+            f"label: column {str(values.name)!r} mixes numbers and text: {place(values, numbers)}, "
+            f"{place(values, strings)}. Write every label the same way"
+            f"{'' if isinstance(values.iloc[first_row(numbers)], int | float) else ', or declare task=classification'}."
+        )
+
+
 def _strings(values: pd.Series[Any], missing: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    stripped = np.array(
-        [None if gap else value.strip() for value, gap in zip(values, missing, strict=True)], dtype=object
-    )
-    changed = np.array([new != old and new != "" for new, old in zip(stripped, values, strict=True)]) & ~missing
-    empty = stripped == ""
-    stripped[empty] = None
+    stripped = [None if gap else value.strip() for value, gap in zip(values, missing, strict=True)]
+    changed = np.array([new not in (None, "", old) for new, old in zip(stripped, values, strict=True)])
+    empty = np.array([new == "" for new in stripped])
     notes = []
     if changed.any():
-        row = first_row(changed) or 0
-        notes.append(f"Spaces around the label were taken off in {changed.sum()} rows (first row {row}: "
-                     f"{shown(values.iloc[row])}).")  # fmt: skip
+        row = first_row(changed)
+        notes.append(
+            f"Spaces around the label were taken off in {changed.sum()} rows of {str(values.name)!r} "
+            f"(first row {row}: {shown(values.iloc[row])})."
+        )
     if empty.any():
         notes.append(f"{empty.sum()} empty labels (first row {first_row(empty)}) are read as unlabelled.")
-    return stripped, notes
+    return np.array([new or None for new in stripped], dtype=object), notes
 
 
 def read_targets(frame: pd.DataFrame, roles: Roles) -> Targets:
     """Validate labels, votes, domains, weights and trusted marks together.
+
+    Parameters
+    ----------
+    frame
+        The table, ``(n, columns)``.
+    roles
+        From `labelwise.data.resolve_roles`.
 
     Raises
     ------
@@ -100,28 +146,33 @@ def read_targets(frame: pd.DataFrame, roles: Roles) -> Targets:
     """
     from labelwise.supervision import infer
 
-    kind = _KINDS.get(roles.task or "")
     try:
         return infer(
             _labels(frame, roles),
             votes=_votes(frame, roles.votes),
-            domains=_codes(frame, roles.domain),
+            domains=None if roles.domain is None else _codes(frame[roles.domain]),
             trusted=None if roles.trusted is None else _flags(frame[roles.trusted]),
-            sample_weight=None if roles.weight is None else as_numbers(frame[roles.weight]),
-            kind="multilabel" if len(roles.labels) > 1 else kind,
+            sample_weight=None if roles.weight is None else finite_numbers(frame[roles.weight]),
+            kind="multilabel" if len(roles.labels) > 1 else KINDS.get(roles.task or ""),
         )
     except InputError as error:
-        name = ", ".join(roles.labels or roles.votes)
-        raise InputError(f"label column {name!r}: {error}") from error
+        raise InputError(_in_words_of_tables(str(error), roles)) from error
 
 
-_KINDS = {"classification": "classes", "regression": "real", "multi-label": "multilabel"}
+def _in_words_of_tables(message: str, roles: Roles) -> str:
+    """Name the column where the message names an argument."""
+    for task, kind in KINDS.items():
+        message = message.replace(f"kind={kind!r}", f"task={task}")
+    column = ", ".join(roles.labels or roles.votes)
+    return message if repr(column) in message else f"label column {column!r}: {message}"
 
 
 def _labels(frame: pd.DataFrame, roles: Roles) -> Any:
     if len(roles.labels) == 1:
         return clean_labels(frame[roles.labels[0]], task=roles.task)[0]
-    return frame[roles.labels].astype(float) if roles.labels else None
+    if not roles.labels:
+        return None
+    return pd.DataFrame({name: finite_numbers(frame[name]) for name in roles.labels})
 
 
 def _votes(frame: pd.DataFrame, names: list[str]) -> np.ndarray | None:
@@ -129,15 +180,21 @@ def _votes(frame: pd.DataFrame, names: list[str]) -> np.ndarray | None:
     if not names:
         return None
     columns = [clean_labels(frame[name], task="classification")[0] for name in names]
-    return np.stack([np.asarray(column, dtype=object) for column in columns], axis=1)
+    return np.stack([column.astype(object) for column in columns], axis=1)
 
 
 def _flags(column: pd.Series[Any]) -> np.ndarray:
-    return column.fillna(False).astype(bool).to_numpy()
+    """Read marks of trust: booleans, 0 and 1, or yes and no; a missing one is a no."""
+    words = np.array(["" if pd.isna(value) else str(value).strip().lower() for value in column])
+    strange = ~np.isin(words, [*_YES, *_NO])
+    if strange.any():
+        raise InputError(
+            f"trusted: column {str(column.name)!r} must hold yes or no, but {place(column, strange)}. "
+            "Accepted: true and false, yes and no, 1 and 0."
+        )
+    return np.isin(words, list(_YES))
 
 
-def _codes(frame: pd.DataFrame, name: str | None) -> np.ndarray | None:
+def _codes(column: pd.Series[Any]) -> np.ndarray:
     """Number the values of a column 0, 1, ... in sorted order; a missing value is a value of its own."""
-    if name is None:
-        return None
-    return pd.factorize(frame[name], sort=True, use_na_sentinel=False)[0].astype(np.int64)
+    return pd.factorize(column, sort=True, use_na_sentinel=False)[0].astype(np.int64)

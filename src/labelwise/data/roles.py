@@ -8,7 +8,7 @@ import pandas as pd
 
 from labelwise.base import InputError
 from labelwise.data.inputs import Columns, choose_inputs
-from labelwise.data.labels import clean_labels, read_targets
+from labelwise.data.labels import KINDS, clean_labels, read_targets
 from labelwise.data.naming import expand, listed, unknown
 from labelwise.data.read import read_table
 
@@ -102,6 +102,8 @@ def resolve_roles(
         A column that is not there (with the nearest name) or named twice, text where numbers were declared or numbers
         where text was, infinite values, labels of mixed types, no usable input.
     """
+    if task is not None and task not in KINDS:
+        raise InputError(f"task must be one of {listed(KINDS)}. Got {task!r}.")
     frame = read_table(frame)  # unique string names, rows numbered from 0
     columns = list(frame.columns)
     named = dict(zip(SINGLE, (text, image, domain, group, weight, trusted, id, split), strict=True))
@@ -111,7 +113,7 @@ def resolve_roles(
     if not labels and not voters:
         raise InputError(f"label: no label column was named. Name one of the columns {listed(columns)}.")
     _refuse_two_parts(labels, single)
-    notes = [note for name in labels for note in clean_labels(frame[name], task=task)[1]]
+    notes = clean_labels(frame[labels[0]], task=task)[1] if len(labels) == 1 else []
     marks = None if "split" in single else _split_column(frame, [*labels, *voters, *single.values()])
     if marks is not None:
         single["split"] = marks
