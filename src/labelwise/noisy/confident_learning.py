@@ -7,9 +7,6 @@ from typing import Annotated, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
@@ -18,7 +15,7 @@ from labelwise.noisy.reading import Proba, read_labels, read_proba
 from labelwise.parts import confident_joint as cj
 from labelwise.parts.label_pruning import Rule, flag
 from labelwise.parts.label_quality import Score, label_quality
-from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, predict_all
+from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, plain_classifier, predict_all
 from labelwise.supervision import encode_classes
 
 Bools = NDArray[np.bool_]
@@ -209,8 +206,7 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         return cj.read(read_labels(y, values), values)
 
     def _model(self) -> Any:
-        # MaxAbsScaler keeps sparse features sparse
-        return self.estimator or make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=1000))
+        return plain_classifier() if self.estimator is None else self.estimator
 
     def _check(self, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
         tags = get_tags(self._model()).input_tags

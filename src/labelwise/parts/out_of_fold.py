@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
-from sklearn.pipeline import Pipeline
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MaxAbsScaler
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import has_fit_parameter
 
@@ -16,6 +18,11 @@ from labelwise.base import UNLABELED, InputError
 
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+
+
+def plain_classifier() -> Pipeline:
+    """Return logistic regression on scaled features; the scaling keeps sparse features sparse."""
+    return make_pipeline(MaxAbsScaler(), LogisticRegression(max_iter=1000))
 
 
 def stratified_folds(codes: Ints, folds: int, rng: np.random.Generator) -> Ints:
@@ -34,20 +41,32 @@ def stratified_folds(codes: Ints, folds: int, rng: np.random.Generator) -> Ints:
     return fold
 
 
+def takes_weights(estimator: Any) -> bool:
+    """Whether `estimator`, or the last step of a pipeline, can be fitted with ``sample_weight``."""
+    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return bool(has_fit_parameter(last, "sample_weight"))
+
+
 def fit_codes(estimator: Any, X: Any, codes: Ints, sample_weight: Floats | None = None) -> Any:
-    """Fit a clone of `estimator` on class codes; where only one class is left, a model that always predicts it."""
+    """Fit a clone of `estimator` on class codes; where only one class is left, a model that always predicts it.
+
+    Rows of weight zero are left out, so that they do not reach the parts of a pipeline that take no weights.
+    """
+    if sample_weight is not None and not sample_weight.all():
+        kept = np.flatnonzero(sample_weight)
+        X, codes, sample_weight = _safe_indexing(X, kept), codes[kept], sample_weight[kept]
     if len(np.unique(codes)) < 2:
         return DummyClassifier(strategy="prior").fit(np.zeros((len(codes), 1)), codes)
     model = clone(estimator)
     if sample_weight is None:
         return model.fit(X, codes)
-    if isinstance(model, Pipeline):
-        return model.fit(X, codes, **{f"{model.steps[-1][0]}__sample_weight": sample_weight})
-    if not has_fit_parameter(model, "sample_weight"):
+    if not takes_weights(model):
         raise InputError(
             f"sample_weight cannot be used: {type(model).__name__}.fit does not take it. Leave it out, or choose an "
             "estimator that does."
         )
+    if isinstance(model, Pipeline):
+        return model.fit(X, codes, **{f"{model.steps[-1][0]}__sample_weight": sample_weight})
     return model.fit(X, codes, sample_weight=sample_weight)
 
 

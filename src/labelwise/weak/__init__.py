@@ -1,0 +1,11 @@
+"""Votes of several annotators or labelling functions: infer the classes, and learn from them."""
+
+from __future__ import annotations
+
+from labelwise.weak.annotators import annotator_quality
+from labelwise.weak.answers import Answers, from_answers
+from labelwise.weak.dawid_skene import DawidSkene, OneCoin
+from labelwise.weak.majority import MajorityVote
+from labelwise.weak.vote_classifier import VoteClassifier
+
+__all__ = ["Answers", "DawidSkene", "MajorityVote", "OneCoin", "VoteClassifier", "annotator_quality", "from_answers"]

@@ -1,0 +1,227 @@
+"""What the label models share: reading votes, expectation-maximisation over sparse answers, and predictions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Annotated, Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import beta
+from sklearn.base import ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from labelwise.base import UNLABELED, Count, Estimate, Fields, InputError, Method, NonNegative
+from labelwise.supervision import encode_classes
+from labelwise.weak.answers import Answers, AnyArray, Floats, Ints, positions, read_votes
+
+
+class LabelModel(Method, ClassifierMixin, Fields):  # type: ignore[misc]
+    """Base of models that infer the class of each row from several noisy answers.
+
+    A model writes `_fit` and `_posterior`; both see answers whose numbers stand for `classes_` and `workers_`.
+    """
+
+    def fit(self, votes: Any, gold: ArrayLike | None = None) -> Self:
+        """Learn the quality of every worker, and the classes of the rows.
+
+        Parameters
+        ----------
+        votes : integers or text of shape (n, m), or `Answers`
+            Labels given by m workers; -1 or None where there is none.
+        gold : array of shape (n,), optional
+            True labels where they are known, else -1 or None.
+
+        Raises
+        ------
+        InputError
+            No answer at all, or labels that cannot be read.
+        """
+        self.check_fields()
+        answers, known = self._start(votes, gold)
+        self._fit(answers, known)
+        self.proba_ = pin(self._posterior(answers), known)
+        self.worker_quality_ = worker_quality(answers, self.proba_)
+        return self
+
+    def predict_proba(self, votes: Any) -> Floats:
+        """Return the probability of every class given the votes, (n, K); of rows without votes, the class shares."""
+        check_is_fitted(self)
+        return self._posterior(self._read(votes))
+
+    def predict(self, votes: Any) -> AnyArray:
+        """Return the most probable class given the votes, (n,); the first of several."""
+        winners = self.predict_proba(votes).argmax(1)
+        return np.asarray(self.classes_[winners])
+
+    @abstractmethod
+    def _fit(self, answers: Answers, known: Ints) -> None: ...
+
+    @abstractmethod
+    def _posterior(self, answers: Answers) -> Floats: ...
+
+    def _start(self, votes: Any, gold: ArrayLike | None) -> tuple[Answers, Ints]:
+        answers = read_votes(votes)
+        if not len(answers.task):
+            raise InputError("votes hold no answer: every entry is -1 or missing.")
+        named = answers.classes if gold is None else encode_classes(gold, name="gold", least=0)[0]
+        self.classes_ = np.union1d(answers.classes, named) if len(named) else answers.classes
+        self.workers_ = answers.workers
+        self.n_features_in_ = len(self.workers_)
+        return answers.among(self.classes_), self._known(gold, len(answers.tasks))
+
+    def _known(self, gold: ArrayLike | None, n: int) -> Ints:
+        if gold is None:
+            return np.full(n, UNLABELED)
+        named, codes = encode_classes(gold, name="gold", least=0)
+        if codes.shape != (n,):
+            raise InputError(f"gold must have one label, or -1, for each of the {n} rows. Got shape {codes.shape}.")
+        place = np.append(positions(named, self.classes_, "gold names class"), UNLABELED)
+        return np.asarray(place[codes])
+
+    def _read(self, votes: Any) -> Answers:
+        answers = read_votes(votes)
+        if not isinstance(votes, Answers) and len(answers.workers) != len(self.workers_):
+            raise InputError(f"votes must have the {len(self.workers_)} columns of fit. Got {len(answers.workers)}.")
+        return answers.among(self.classes_, self.workers_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False  # votes are names of classes, not numbers to compute with
+        tags.input_tags.categorical = True
+        tags.target_tags.required = False
+        return tags
+
+
+def shares(answers: Answers) -> Floats:
+    """Return each class's share of the answers on a row, (n, K); on rows without answers, its share of all answers."""
+    ballots = answers.ballots
+    total = ballots.sum(1, keepdims=True)
+    overall = ballots.sum(0) / max(float(ballots.sum()), 1.0)
+    return np.asarray(np.where(total > 0, ballots / np.maximum(total, 1), overall))
+
+
+def pin(proba: Floats, known: Ints) -> Floats:
+    """Return `proba` with certainty on the rows whose class is `known`."""
+    sure = np.flatnonzero(known != UNLABELED)
+    proba[sure] = np.eye(proba.shape[1])[known[sure]]
+    return proba
+
+
+def worker_quality(answers: Answers, proba: Floats, level: float = 0.9) -> list[Estimate]:
+    """Return the accuracy of each worker, with an interval that also counts doubt about the true classes.
+
+    An answer is right with the probability that `proba` gives its label. The variance of the mean of n answers with
+    accuracy a is a (1 - a) / n plus the mean of p (1 - p) over n; a Jeffreys interval takes the number of sure answers
+    with the same variance.
+    """
+    n = np.bincount(answers.worker, minlength=len(answers.workers)).astype(float)
+    right = proba[answers.task, answers.label]
+    hits = np.bincount(answers.worker, right, minlength=len(n))
+    doubt = np.bincount(answers.worker, right * (1 - right), minlength=len(n))
+    accuracy = hits / np.maximum(n, 1)
+    spread = n * accuracy * (1 - accuracy)
+    sure = n * np.divide(spread, spread + doubt, out=np.ones_like(n), where=spread + doubt > 0)
+    a, b, tail = accuracy * sure + 0.5, (1 - accuracy) * sure + 0.5, (1 - level) / 2
+    low, high = beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
+    accuracy = np.where(n > 0, accuracy, np.nan)
+    return [Estimate(float(v), float(lo), float(hi), level) for v, lo, hi in zip(accuracy, low, high, strict=True)]
+
+
+class Tally(NamedTuple):
+    """What an M-step needs to know; tallies of different rows add up.
+
+    Attributes
+    ----------
+    answers : floats of shape (m, K, K)
+        Expected answers of each worker, ``[worker, label, true class]``.
+    rows : floats of shape (K,)
+        Expected rows of each true class.
+    """
+
+    answers: Floats
+    rows: Floats
+
+
+class EMLabelModel(LabelModel):
+    """Label models fitted by expectation-maximisation, starting from the shares of the answers.
+
+    A model writes `_learn`, the M-step, which sets `prior_` and `confusion_` (and perhaps `silence_`) from a `Tally`.
+    The E-step is one sparse product for all: class k scores ``log prior_k + sum over answers of log P(label | k)``.
+    """
+
+    max_iter: Annotated[int, Count] = 100
+    tol: Annotated[float, NonNegative] = 1e-5
+
+    @abstractmethod
+    def _learn(self, tally: Tally) -> None: ...
+
+    def _fit(self, answers: Answers, known: Ints) -> None:
+        proba, last = pin(shares(answers), known), -np.inf
+        heard = self._heard(answers, known)
+        self.converged_ = False
+        for n_iter in range(1, self.max_iter + 1):
+            self.n_iter_ = n_iter
+            self._learn(tally(answers, proba, heard))
+            proba, evidence = self._expect(answers)
+            self.log_likelihood_ = float(evidence[heard].sum() / len(answers.task))
+            proba = pin(proba, known)
+            self.converged_ = self.log_likelihood_ - last < self.tol
+            if self.converged_:
+                break
+            last = self.log_likelihood_
+
+    def partial_fit(self, votes: Any, gold: ArrayLike | None = None) -> Self:
+        """Learn from more rows by the same workers: classify them as known so far, then add them to what was counted.
+
+        The first call is `fit`; all classes must occur in it.
+        """
+        if not hasattr(self, "prior_"):
+            self.fit(votes, gold)
+            answers, known = self._start(votes, gold)
+            self.tally_ = tally(answers, self.proba_, self._heard(answers, known))
+            return self
+        answers = self._read(votes)
+        known = self._known(gold, len(answers.tasks))
+        proba = pin(self._posterior(answers), known)
+        more = tally(answers, proba, self._heard(answers, known))
+        self.tally_ = Tally(self.tally_.answers + more.answers, self.tally_.rows + more.rows)
+        self._learn(self.tally_)
+        return self
+
+    def _posterior(self, answers: Answers) -> Floats:
+        return self._expect(answers)[0]
+
+    def _expect(self, answers: Answers) -> tuple[Floats, Floats]:
+        """The E-step: class probabilities (n, K) and the log probability of each row's answers (n,)."""
+        return normalise(self._scores(answers))
+
+    def _scores(self, answers: Answers) -> Floats:
+        weight, silent = self._weights()
+        return np.asarray(np.log(self.prior_) + silent.sum(0) + answers.cells @ weight.reshape(-1, len(self.prior_)))
+
+    def _weights(self) -> tuple[Floats, Floats]:
+        """What an answer ``[worker, label]`` (m, K, K), and each worker's silence (m, K), say for every true class."""
+        weight = np.log(self.confusion_).transpose(0, 2, 1)
+        return weight, np.zeros((len(weight), weight.shape[2]))
+
+    def _heard(self, answers: Answers, known: Ints) -> Any:
+        """Rows that teach something: those with answers or a known class."""
+        heard = (answers.ballots.sum(1) > 0) | (known != UNLABELED)
+        return slice(None) if heard.all() else heard
+
+
+def tally(answers: Answers, proba: Floats, heard: Any) -> Tally:
+    """Return the expected counts that `proba` gives."""
+    _, m, k = answers.shape
+    return Tally((answers.cells.T @ proba).reshape(m, k, k), proba[heard].sum(0))
+
+
+def normalise(scores: Floats) -> tuple[Floats, Floats]:
+    """Turn log weights (n, K) into probabilities, in place; return them and the logarithm of their sum, (n,)."""
+    top = scores.max(1)
+    scores -= top[:, None]
+    np.exp(scores, out=scores)
+    total = scores @ np.ones(scores.shape[1])  # three times as fast as a sum over short rows
+    scores /= total[:, None]
+    return scores, top + np.log(total)
