@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -56,9 +57,7 @@ def read_table(source: Any, *, columns: Sequence[str] | None = None) -> pd.DataF
 
 def _checked(frame: pd.DataFrame, what: str, columns: Sequence[str] | None) -> pd.DataFrame:
     names = [str(name) for name in frame.columns]
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
-        raise InputError(f"{what}: duplicated column names {listed(twice)}. Give every column its own name.")
+    _refuse_repeated(names, what)
     if len(names) == 0 or len(frame) == 0:
         raise InputError(
             f"{what}: the table is empty ({len(frame)} rows, {len(names)} columns). "
@@ -69,6 +68,12 @@ def _checked(frame: pd.DataFrame, what: str, columns: Sequence[str] | None) -> p
             raise unknown(what, name, names)
     frame = frame.set_axis(names, axis=1).reset_index(drop=True)
     return frame if columns is None else frame[list(columns)]
+
+
+def _refuse_repeated(names: Sequence[str], what: str) -> None:
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
+    if twice:
+        raise InputError(f"{what}: duplicated column names {listed(twice)}. Give every column its own name.")
 
 
 def _read_path(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
@@ -113,12 +118,15 @@ def _missing(path: Path) -> str:
 def _csv(separator: str) -> _Reader:
     def read(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
         header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
-        frame = pd.read_csv(path, sep=separator, low_memory=False)
-        if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus cells for row names
-            raise InputError(
-                f"{path}: the rows have more cells than the {frame.shape[1]} column names in the first line. "
-                "Name every column, or quote cells that hold the separator."
-            )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            try:
+                frame = pd.read_csv(path, sep=separator, low_memory=False, index_col=False)
+            except pd.errors.ParserWarning:  # surplus cells, which would be dropped
+                raise InputError(
+                    f"{path}: the rows have more cells than the {header.shape[1]} column names in the first line. "
+                    "Name every column, or quote cells that hold the separator."
+                ) from None
         written = [str(name).strip() for name in header.iloc[0]]  # pandas renames repeated names
         return frame.set_axis([name or str(own) for name, own in zip(written, frame.columns, strict=True)], axis=1)
 
@@ -129,6 +137,7 @@ def _parquet(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     import pyarrow.parquet as pq
 
     names = pq.read_schema(path).names
+    _refuse_repeated(names, str(path))
     for name in columns or ():
         if name not in names:
             raise unknown(str(path), name, names)
