@@ -214,6 +214,8 @@ def test_classes_with_one_example_are_reported():
     targets = infer(["a", "a", "b", "c", "c", "d"])
     assert targets.rare_classes.tolist() == ["b", "d"]
     assert "2 classes have a single example: 'b', 'd'" in describe(targets)
+    only_voted_for = infer(["a", "b", "b"], votes=[["c", None]] * 3)
+    assert only_voted_for.rare_classes.tolist() == ["a"]
 
 
 def test_labels_that_differ_in_case_only_are_pointed_out():
@@ -521,6 +523,7 @@ def test_whatever_is_passed_ends_in_targets_or_in_one_clear_sentence(y, kind):
         assert str(error).startswith(("y", "bags", "votes")), str(error)
 
 
+@pytest.mark.filterwarnings("ignore:A column-vector y")
 @settings(max_examples=300)
 @given(st.integers(1, 4), st.integers(1, 3), st.data(), st.sampled_from([None, *Kind]))
 def test_whatever_matrix_is_passed_ends_in_targets_or_in_one_clear_sentence(n, k, data, kind):
