@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from labelwise.baselines.auto_probe import AutoProbe
 from labelwise.baselines.baseline import Baseline, BaselineRegressor
+from labelwise.baselines.naive_bayes import SharedVarianceNB
 
-__all__ = ["Baseline", "BaselineRegressor"]
+__all__ = ["AutoProbe", "Baseline", "BaselineRegressor", "SharedVarianceNB"]
