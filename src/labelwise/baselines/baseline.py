@@ -16,7 +16,6 @@ from labelwise.baselines.families import Family, Setting, fit_all, settings, sui
 from labelwise.parts.out_of_fold import stratified_folds
 from labelwise.supervision import encode_classes
 
-
 ENOUGH_ROWS = 5000
 """With more labelled rows than this, one inner fold tells settings apart."""
 
