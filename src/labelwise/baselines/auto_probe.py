@@ -147,7 +147,7 @@ class AutoProbe(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             )
         ahead, behind = PROBES if bayes.mean() <= logistic.mean() else PROBES[::-1]
         return (
-            f"{ahead.capitalize()} is ahead of {behind} on average from {sizes[0]} to {sizes[-1]} labels, "
+            f"{ahead[0].upper()}{ahead[1:]} is ahead of {behind} on average from {sizes[0]} to {sizes[-1]} labels, "
             "and the curves do not cross there from naive Bayes to logistic regression."
         )
 
