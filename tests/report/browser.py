@@ -44,7 +44,9 @@ class Browser:
         return self.tell("goog/cdp/execute", cmd=command, params=params)
 
     def open(self, page: Path, width: int, height: int, *, dark: bool = False) -> None:
-        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.devtools("Emulation.setEmulatedMedia", media="", features=[scheme])
         self.tell("url", url=page.resolve().as_uri())
@@ -60,7 +62,9 @@ class Browser:
         file.write_bytes(base64.b64decode(shot["data"]))
 
     def paper(self, file: Path) -> None:
-        sheet = self.devtools("Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True, printBackground=False)
+        sheet = self.devtools(
+            "Page.printToPDF", paperWidth=8.27, paperHeight=11.69, preferCSSPageSize=True, printBackground=False
+        )
         file.write_bytes(base64.b64decode(sheet["data"]))
 
 
@@ -86,7 +90,10 @@ def browser(profile: Path) -> Iterator[Browser]:
 def _wait(port: int, seconds: float = 15) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer:
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1) as answer,
+        ):
             if json.load(answer)["value"]["ready"]:
                 return
         time.sleep(0.1)

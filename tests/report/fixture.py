@@ -1,145 +1,22 @@
-"""Run directories as `labelwise run` writes them, made from simulated label noise so that their numbers agree with each other."""
+"""Run directories as `labelwise run` writes them, from simulated label noise, so that their numbers agree."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from tests.report.label_simulation import INTENTS, Simulation, estimate, proportion
 
-TOPICS = ("card", "top_up", "transfer", "exchange", "cash", "refund", "identity", "account", "fee", "pin", "virtual_card")
-PROBLEMS = ("arrival", "failed", "pending", "charge", "limit", "not_recognised", "cancelled")
-PHRASES = (
-    "Why has my {topic} {problem}?", "I think there is something wrong with my {topic}: {problem}.",
-    "Can you tell me about {topic} {problem}, please?", "{topic} {problem} - what should I do now?",
-    "It has been three days and the {topic} is still {problem}",
-)  # fmt: skip
 HOSTILE = (
-    "<script>alert('x')</script>", "\"><img src=x onerror=alert(1)>", "{{ 7 * 7 }} {% raw %}", "a & b < c > d 'e' \"f\"",
-    "</style></script><!-- ]]>", "שלום עולם \u202e evil \u2066 مرحبا", "naïve ✓ 漢字 👩‍👩‍👧 z͑ͫ̓ͪ̂ͫ̽͏̴̙̤a", "\x00\x1b[31mred\x07 tab\tnew\nline",
-    "javascript:alert(1)", "W" * 10_000, "ab " * 3_000, "", " ", "-1", "nan", "=cmd|' /C calc'!A0",
+    "<script>alert('x')</script>", '"><img src=x onerror=alert(1)>', "{{ 7 * 7 }} {% raw %}", "a & b < c > d 'e' \"f\"",
+    "</style></script><!-- ]]>", "שלום עולם \u202e evil \u2066 مرحبا", "naïve ✓ 漢字 👩‍👩‍👧 z͑ͫ̓ͪ̂ͫ̽͏̴̙̤a",
+    "\x00\x1b[31mred\x07 tab\tnew\nline", "javascript:alert(1)", "W" * 10_000, "ab " * 3_000, "", " ", "-1", "nan",
+    "=cmd|' /C calc'!A0",
 )  # fmt: skip
 HOSTILE_JSON = (*HOSTILE, "lone \ud800 surrogate")  # a table cannot hold one, JSON can
-
-CASES = ("many", "two", "tiny", "audit_only", "partial", "hostile", "regression", "running", "empty")
-
-
-def make_run(directory: Path, case: str = "many", seed: int = 0) -> Path:
-    """Write a run directory of the named case and return its path."""
-    directory.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(seed)
-    info = BUILDERS[case](directory, rng)
-    (directory / "run.json").write_text(json.dumps(info), encoding="utf-8")
-    return directory
-
-
-def estimate(value: float, half: float, level: float = 0.9) -> dict[str, float]:
-    return {"value": value, "low": value - half, "high": value + half, "level": level}
-
-
-def proportion(hits: np.ndarray) -> dict[str, float]:
-    share = float(hits.mean())
-    half = 1.645 * (share * (1 - share) / len(hits)) ** 0.5
-    return {"value": share, "low": max(share - half, 0.0), "high": min(share + half, 1.0), "level": 0.9}
-
-
-class Simulation:
-    """Rows with a true class, a given label that is wrong at a known rate, and a model's probabilities."""
-
-    def __init__(self, rng: np.random.Generator, n: int, names: list[str], noise: float, skill: float) -> None:
-        self.rng, self.names, k = rng, names, len(names)
-        sizes = rng.gamma(6.0, 1.0, k)
-        self.true = rng.choice(k, n, p=sizes / sizes.sum())
-        self.true[: 2 * k] = np.tile(np.arange(k), 2)[: min(2 * k, n)]
-        rates = np.clip(noise * rng.gamma(0.9, 1.0, k), 0, 0.4)
-        wrong = rng.random(n) < rates[self.true]
-        near = np.where(rng.random(n) < 0.7, (self.true + 1) % k, rng.integers(0, k, n))
-        self.given = np.where(wrong, near, self.true)
-        logits = rng.normal(size=(n, k)) + skill * np.eye(k)[self.true] + 0.45 * skill * np.eye(k)[(self.true + 1) % k]
-        scores = np.exp(1.1 * (logits - logits.max(1, keepdims=True)))
-        self.proba = scores / scores.sum(1, keepdims=True)
-        self.prediction, self.confidence = self.proba.argmax(1), self.proba.max(1)
-
-    def flagged(self) -> np.ndarray:
-        own = self.proba[np.arange(len(self.given)), self.given]
-        doubtful = np.flatnonzero((self.prediction != self.given) & (own < 0.15) & (self.confidence > 0.35))
-        return doubtful[np.argsort(own[doubtful] - self.confidence[doubtful])]
-
-    def texts(self) -> list[str]:
-        phrase = self.rng.integers(0, len(PHRASES), len(self.true))
-        parts = [name.rsplit("_", 1) if "_" in name else (name, "late") for name in self.names]
-        return [PHRASES[p].format(topic=parts[t][0].replace("_", " "), problem=parts[t][1]) for p, t in zip(phrase, self.true, strict=True)]
-
-
-def intents() -> list[str]:
-    return [f"{topic}_{problem}" for topic, problem in itertools.product(TOPICS, PROBLEMS)]
-
-
-def many(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
-    return simulated(directory, rng, intents(), n=10_003, noise=0.05, skill=6.2)
-
-
-def two(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
-    return simulated(directory, rng, ["ham", "spam"], n=1_956, noise=0.08, skill=2.6, gain=-0.004)
-
-
-def hostile(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
-    return simulated(directory, rng, [*HOSTILE[:9], "y" * 10_000], n=900, noise=0.1, skill=4.0, text=HOSTILE)
-
-
-def simulated(
-    directory: Path, rng: np.random.Generator, names: list[str], *, n: int, noise: float, skill: float, gain: float = 0.023,
-    text: tuple[str, ...] = (),
-) -> dict[str, Any]:  # fmt: skip
-    sim = Simulation(rng, n, names, noise, skill)
-    texts = [text[row % len(text)] for row in range(n)] if text else sim.texts()
-    flagged = write_tables(directory, sim, texts, gain, say=text)
-    return run_info(sim, flagged, gain, say=HOSTILE_JSON if text else ())
-
-
-def said(text: tuple[str, ...], plain: str, place: int) -> str:
-    """The plain words, or hostile ones in their place."""
-    return text[place % len(text)] if text else plain
-
-
-def write_tables(directory: Path, sim: Simulation, texts: list[str], gain: float, say: tuple[str, ...]) -> np.ndarray:
-    leaderboard(sim.rng, gain, say).to_parquet(directory / "leaderboard.parquet")
-    flagged = sim.flagged()
-    frame = pd.DataFrame({"row": range(len(texts)), "given_label": [sim.names[i] for i in sim.given]})
-    frame["prediction"] = [sim.names[i] for i in sim.prediction]
-    frame = frame.assign(confidence=sim.confidence, split="train", flagged=np.isin(frame["row"], flagged))
-    proba = pd.DataFrame(sim.proba, columns=[f"proba_{name}" for name in sim.names])
-    pd.concat([frame, proba], axis=1).to_parquet(directory / "predictions.parquet")
-    errors = flagged_frame(sim, flagged, texts, say)
-    duplicates = errors.sample(min(14, len(errors)), random_state=0).assign(kind="near duplicates", suggested_label="")
-    duplicates = duplicates.assign(reason=[said(say, f"same words as row {row + 7}", 3) for row in duplicates["row"]], expected_precision="")
-    _csv(pd.concat([errors, duplicates]), directory / "flagged.csv")
-    unsure = np.argsort(sim.confidence)[:60]
-    queries = pd.DataFrame({"rank": range(1, len(unsure) + 1), "row": unsure, "score": 1 - sim.confidence[unsure]})
-    queries["reason"] = [said(say, "the model hesitates between two classes", row) for row in unsure]
-    queries["prediction"] = [sim.names[i] for i in sim.prediction[unsure]]
-    queries = queries.assign(confidence=sim.confidence[unsure], preview=[texts[row] for row in unsure], label="")
-    _csv(queries, directory / "queries.csv")
-    return flagged
-
-
-def _csv(frame: pd.DataFrame, path: Path) -> None:
-    path.write_text(frame.to_csv(index=False), encoding="utf-8")
-
-
-def flagged_frame(sim: Simulation, flagged: np.ndarray, texts: list[str], say: tuple[str, ...]) -> pd.DataFrame:
-    own = sim.proba[flagged, sim.given[flagged]]
-    frame = pd.DataFrame({"row": flagged, "kind": "label errors", "given_label": [sim.names[i] for i in sim.given[flagged]]})
-    frame["suggested_label"] = [sim.names[i] for i in sim.prediction[flagged]]
-    frame["confidence"] = sim.confidence[flagged]
-    frame["expected_precision"] = np.linspace(0.96, 0.55, len(flagged))
-    frame["reason"] = [said(say, f"the model gives the label {100 * p:.1f}%", row) for row, p in zip(flagged, own, strict=True)]
-    frame["text"] = [texts[row] for row in flagged]
-    return frame
-
 
 METHODS = (
     "ConfidentLearning + LogisticRegression", "FixMatch", "ELR", "ALDR-KL", "Average of winner and baseline", "UDA",
@@ -147,119 +24,45 @@ METHODS = (
 )  # fmt: skip
 
 
-def leaderboard(rng: np.random.Generator, gain: float, say: tuple[str, ...]) -> pd.DataFrame:
-    rows = []
-    steps = [gain, gain - 0.006, gain - 0.009, gain - 0.012, gain / 2, gain - 0.03, -0.21, gain - 0.05]
-    for place, (method, difference) in enumerate(zip(METHODS[:8], steps, strict=True)):
-        half = abs(rng.normal(0.011, 0.002)) * (2 if place > 5 else 1)
-        status = "winner" if place == 0 and gain > 0 else "dropped" if place > 4 else "candidate"
-        p = float(np.clip(0.5 - difference / (2.6 * half), 0.0004, 1))
-        rows.append(
-            dict(method=method, score=0.868 + difference, difference=difference, difference_low=difference - half,
-                 difference_high=difference + half, p_value=p, adjusted_p=min(1.0, 4 * p), folds=5 if place > 5 else 15,
-                 seconds=float(rng.gamma(3, 6)), status=status, params=json.dumps({"threshold": 0.95, "epochs": 30}), note="")
-        )  # fmt: skip
-    rows.append(dict(method="LogisticRegression", score=0.868, difference=0.0, difference_low=0.0, difference_high=0.0, folds=15,
-                     seconds=11.2, status="baseline", params=json.dumps({"C": 3.0}), note=""))  # fmt: skip
-    rows.sort(key=lambda row: -row["score"])
-    rows.append(dict(method="Comp-sum", status="failed", params="{}", note="loss became infinite in the second fold", folds=1))
-    frame = pd.DataFrame(rows)
-    frame.insert(0, "rank", range(1, len(frame) + 1))
-    if say:
-        frame["method"] = [say[i % len(say)] for i in range(len(frame))]
-        frame["note"] = [say[(i + 3) % len(say)] for i in range(len(frame))]
-    return frame.assign(score_low=frame["score"] - 0.008, score_high=frame["score"] + 0.008)
+def make_run(directory: Path, case: str = "many", seed: int = 0) -> Path:
+    """Write a run directory of the named case and return its path."""
+    directory.mkdir(parents=True, exist_ok=True)
+    info = CASES[case](directory, np.random.default_rng(seed))
+    (directory / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    return directory
 
 
-def run_info(sim: Simulation, flagged: np.ndarray, gain: float, say: tuple[str, ...]) -> dict[str, Any]:
-    counts = np.bincount(sim.given, minlength=len(sim.names))
-    wins = gain > 0
-    chosen = METHODS[0] if wins else "LogisticRegression"
-    reason = (
-        f"{chosen} is better than the tuned baseline by 2.3 points of accuracy, and its lower bound stays above zero"
-        if wins
-        else "the best challenger was within the noise of the baseline on 15 paired splits"
-    )
-    data = {
-        "source": said(say, "/home/ana/data/bank questions.parquet", 0), "rows": len(sim.given), "labelled": len(sim.given),
-        "unlabelled": 0, "test_rows": 3080,
-        "columns": [{"name": said(say, name, i), "role": said(say, role, i + 1), "dtype": dtype}
-                    for i, (name, role, dtype) in enumerate([("question", "text", "string"), ("intent", "label", "string"), ("customer_id", "group", "int64"), ("asked_at", "ignored", "timestamp")])],
-        "task": "classification", "supervision": f"one of {len(sim.names)} classes a row, all rows labelled",
-        "classes": sim.names, "class_counts": {name: int(rows) for name, rows in zip(sim.names, counts, strict=True)},
-        "encoder": "text as TF-IDF of words and letter groups, reduced by SVD", "n_features": 256,
-    }  # fmt: skip
-    return {
-        "labelwise": "0.1.0", "status": "complete", "created": "2026-11-22T05:19:08+00:00", "seed": 0, "budget_seconds": 300,
-        "seconds": {"read": 0.4, "encode": 6.2, "audit": 9.8, "race": 214.0, "fit": 17.3, "report": 0.9, "total": 248.6},
-        "command": {"source": "bank questions.parquet", "label": "intent", "text": "question", "budget": "5m", "out": "runs/bank", "seed": 0},
-        "data": data, "audit": audit(sim, flagged, say), "advice": advice(chosen, wins, reason), "scores": scores(sim),
-        "three_things": three_things(sim, flagged, wins, say), "model": {"path": "model", "method": chosen},
-        "versions": {"Python": "3.11.9", "numpy": "2.3.1", "scikit-learn": "1.9.1", "torch": "2.13.0"},
-    }  # fmt: skip
+def said(say: tuple[str, ...], plain: str, place: int) -> str:
+    """The plain words, or hostile ones in their place."""
+    return say[place % len(say)] if say else plain
 
 
-def three_things(sim: Simulation, flagged: np.ndarray, wins: bool, say: tuple[str, ...]) -> list[str]:
-    noise = 100 * float((sim.given != sim.true).mean())
-    return [
-        said(say, f"About {noise:.1f}% of the labels look wrong; the {len(flagged)} most suspicious rows are listed, with the label they probably should have", 0),
-        said(say, "Training that allows for the wrong labels gains 2.3 points over the plain baseline" if wins else "No method was proven better than the plain baseline: keep the baseline and buy better labels first", 1),
-        said(say, "Label the 60 rows in queries.csv next: they lie where the model hesitates", 2),
-    ]  # fmt: skip
+# -- whole runs
 
 
-def advice(chosen: str, wins: bool, reason: str) -> dict[str, Any]:
-    return {
-        "metric": "accuracy", "level": 0.9, "baseline": "LogisticRegression", "chosen": chosen, "reason": reason, "folds": 5,
-        "repeats": 3, "seconds": 214.0, "verdict": "beats baseline" if wins else "baseline kept",
-        "shortlist": [{"method": method, "why": "the labels are noisy and the method handles noise"} for method in METHODS[:5]],
-    }  # fmt: skip
+def simulated(
+    directory: Path, rng: np.random.Generator, names: list[str], *, n: int, noise: float, skill: float,
+    gain: float = 0.023, say: tuple[str, ...] = (),
+) -> dict[str, Any]:  # fmt: skip
+    sim = Simulation(rng, n, names, noise, skill)
+    texts = [said(say, text, row) for row, text in enumerate(sim.texts())]
+    leaderboard(rng, gain, say).to_parquet(directory / "leaderboard.parquet")
+    predictions(sim).to_parquet(directory / "predictions.parquet")
+    flagged(sim, texts, say).to_csv(directory / "flagged.csv", index=False)
+    queries(sim, texts, say).to_csv(directory / "queries.csv", index=False)
+    return run_info(sim, gain > 0, HOSTILE_JSON if say else ())
 
 
-def audit(sim: Simulation, flagged: np.ndarray, say: tuple[str, ...]) -> dict[str, Any]:
-    wrong = sim.given != sim.true
-    found = wrong[flagged]
-    joint = np.zeros((len(sim.names), len(sim.names)))
-    np.add.at(joint, (sim.true, sim.given), 1)
-    steps = np.unique(np.linspace(min(10, len(found)), len(found), 40).astype(int))
-    curve = [{"flagged": int(m), "precision": (p := proportion(found[:m]))["value"], "low": p["low"], "high": p["high"]} for m in steps]
-    items = [
-        ("label errors", "major", "Some labels are wrong", "Out-of-fold predictions contradict these labels with confidence", len(flagged),
-         {"share_wrong": proportion(wrong), "precision_of_flagged": proportion(found)},
-         "Review the flagged rows from the top; stop where fewer than half are wrong", ["noise"], ["ConfidentLearning", "ELR", "ALDR-KL"]),
-        ("near duplicates", "minor", "Some rows say the same", "Pairs of rows with almost the same text; a few carry different labels", 14,
-         {"share_of_rows": estimate(0.0107, 0.0016), "pairs_with_conflicting_labels": estimate(5, 3)},
-         "Keep pairs in the same fold; settle the conflicting ones", ["duplicates"], []),
-        ("class imbalance", "info", "Classes differ in size", "The largest class has several times the rows of the smallest", None,
-         {"largest_to_smallest": estimate(5.3, 0.4)}, "Look at macro F1 beside accuracy", ["imbalance"], ["ALDR-KL"]),
-        ("label shift", "critical", "The test set has other class shares", "Class shares of the training rows and the test rows differ more than chance allows", 3080,
-         {"total_variation": estimate(0.112, 0.018), "p_value": estimate(0.0004, 0.0001)},
-         "Correct the predictions with the estimated shares", ["label shift"], ["BBSE", "EM prior"]),
-    ]  # fmt: skip
-    findings = [
-        {"id": f"f{i}", "kind": kind, "severity": severity, "title": said(say, title, i), "summary": said(say, summary, i + 4), "evidence": evidence,
-         "count": rows, "next_step": said(say, step, i + 8), "handles": handles, "methods": [*methods, *say[:2]]}
-        for i, (kind, severity, title, summary, rows, evidence, step, handles, methods) in enumerate(items)
-    ]  # fmt: skip
-    matrix = (joint / joint.sum(1, keepdims=True)).tolist()
-    return {"findings": findings, "noise_matrix": {"labels": sim.names, "matrix": matrix}, "precision_curve": curve}
+def many(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
+    return simulated(directory, rng, INTENTS, n=10_003, noise=0.05, skill=4.9)
 
 
-def scores(sim: Simulation) -> dict[str, Any]:
-    right = sim.prediction == sim.given
-    bins = np.minimum((sim.confidence * 10).astype(int), 9)
-    curve = [{"confidence": float(sim.confidence[bins == b].mean()), "accuracy": float(right[bins == b].mean()), "count": int((bins == b).sum())}
-             for b in range(10) if (bins == b).any()]  # fmt: skip
-    classes = []
-    for code, name in enumerate(sim.names):
-        hits = int((right & (sim.given == code)).sum())
-        called, rows = int((sim.prediction == code).sum()), int((sim.given == code).sum())
-        classes.append({"class": name, "precision": hits / max(called, 1), "recall": hits / max(rows, 1), "support": rows})
-    f1 = float(np.mean([2 * c["precision"] * c["recall"] / max(c["precision"] + c["recall"], 1e-9) for c in classes]))
-    accuracy = proportion(right)
-    validation = {"accuracy": accuracy, "macro_f1": estimate(f1, 0.006), "ece": estimate(0.041, 0.005), "log_loss": estimate(0.512, 0.02)}
-    test = {"accuracy": estimate(accuracy["value"] + 0.004, 0.0096), "macro_f1": estimate(f1 + 0.003, 0.011)}
-    return {"validation": validation, "test": test, "reliability": curve, "per_class": classes}
+def two(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
+    return simulated(directory, rng, ["ham", "spam"], n=1_956, noise=0.08, skill=2.6, gain=-0.004)
+
+
+def hostile(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
+    return simulated(directory, rng, [*HOSTILE[:9], "y" * 10_000, ""], n=900, noise=0.1, skill=4.0, say=HOSTILE)
 
 
 def tiny(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
@@ -272,11 +75,11 @@ def tiny(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def audit_only(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
-    info = simulated(directory, rng, intents()[:9], n=1_200, noise=0.09, skill=4.2)
+    info = simulated(directory, rng, INTENTS[:9], n=1_200, noise=0.09, skill=4.2)
     for name in ("leaderboard.parquet", "predictions.parquet", "queries.csv"):
         (directory / name).unlink()
-    info["advice"] = {"verdict": "not raced", "reason": "you asked for an audit only", "metric": None, "level": 0.9, "shortlist": []}
-    return info | {"scores": {"validation": {}, "test": None, "reliability": [], "per_class": []}, "model": None}
+    info["command"]["audit_only"] = True
+    return info | {"advice": None, "scores": None, "model": None}
 
 
 def partial(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
@@ -286,19 +89,21 @@ def partial(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
     (directory / "queries.csv").write_text("")
     for name in ("three_things", "seconds", "versions", "command"):
         del info[name]
-    info["audit"]["findings"][0]["evidence"] = {"share_wrong": {"value": None, "low": float("nan"), "high": 1, "level": None}}
-    info["scores"] = {"validation": {"accuracy": {"value": 0.9}}, "test": None}
-    return info
+    unknown = {"value": None, "low": float("nan"), "high": 1, "level": None}
+    info["audit"]["findings"][0]["evidence"] = {"share_wrong": unknown}
+    return info | {"scores": {"validation": {"accuracy": {"value": 0.9}}, "test": None}}
 
 
 def regression(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
     info = simulated(directory, rng, ["a", "b"], n=400, noise=0.05, skill=3.0)
     for name in ("flagged.csv", "predictions.parquet"):
         (directory / name).unlink()
-    info["data"] |= {"task": "regression", "supervision": "one real number a row", "classes": [], "class_counts": {}, "source": "wine.csv"}
+    info["data"] |= {"task": "regression", "supervision": "one real number a row", "source": "wine.csv"}
+    info["data"] |= {"classes": [], "class_counts": {}}
     info["audit"] |= {"noise_matrix": None, "precision_curve": None, "findings": info["audit"]["findings"][1:2]}
-    info["advice"]["metric"] = "mean_absolute_error"
-    return info | {"scores": {"validation": {"mean_absolute_error": estimate(0.62, 0.03), "r2": estimate(0.41, 0.05)}, "test": None}}
+    info["advice"]["metric"] = "R2"
+    scores = {"R2": estimate(0.41, 0.05), "mean absolute error": estimate(0.62, 0.03)}
+    return info | {"scores": {"validation": scores, "test": None, "reliability": [], "per_class": []}}
 
 
 def running(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
@@ -309,7 +114,181 @@ def empty(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
     return {}
 
 
-BUILDERS = {
-    "many": many, "two": two, "tiny": tiny, "audit_only": audit_only, "partial": partial, "hostile": hostile,
-    "regression": regression, "running": running, "empty": empty,
+CASES = {
+    case.__name__: case for case in (many, two, tiny, audit_only, partial, hostile, regression, running, empty)
 }  # fmt: skip
+
+
+# -- tables
+
+
+def predictions(sim: Simulation) -> pd.DataFrame:
+    columns = {
+        "row": range(len(sim.given)),
+        "given_label": sim.named(sim.given),
+        "prediction": sim.named(sim.prediction),
+    }
+    frame = pd.DataFrame(columns).assign(confidence=sim.confidence, split="train")
+    frame["flagged"] = frame["row"].isin(sim.flagged())
+    return pd.concat([frame, pd.DataFrame(sim.proba, columns=[f"proba_{name}" for name in sim.names])], axis=1)
+
+
+def flagged(sim: Simulation, texts: list[str], say: tuple[str, ...]) -> pd.DataFrame:
+    rows = sim.flagged()
+    errors = pd.DataFrame({"row": rows, "kind": "label errors", "given_label": sim.named(sim.given[rows])})
+    errors["suggested_label"], errors["confidence"] = sim.named(sim.prediction[rows]), sim.confidence[rows]
+    errors["expected_precision"] = np.linspace(0.96, 0.55, len(rows))
+    errors["reason"] = [
+        said(say, f"the model gives the label {p:.1%}", row) for row, p in zip(rows, sim.own(rows), strict=True)
+    ]
+    errors["preview"] = [texts[row] for row in rows]
+    twins = errors.sample(min(14, len(errors)), random_state=0).assign(kind="near duplicates", suggested_label=None)
+    twins["reason"] = [said(say, f"same words as row {row + 7}", 3) for row in twins["row"]]
+    return pd.concat([errors, twins.assign(expected_precision=np.nan)])
+
+
+def queries(sim: Simulation, texts: list[str], say: tuple[str, ...]) -> pd.DataFrame:
+    rows = np.argsort(sim.confidence)[:60]
+    frame = pd.DataFrame({"rank": range(1, len(rows) + 1), "row": rows, "score": 1 - sim.confidence[rows]})
+    frame["reason"] = [said(say, "the model hesitates between two classes", row) for row in rows]
+    frame["prediction"], frame["confidence"] = sim.named(sim.prediction[rows]), sim.confidence[rows]
+    return frame.assign(preview=[texts[row] for row in rows], label="")
+
+
+def leaderboard(rng: np.random.Generator, gain: float, say: tuple[str, ...]) -> pd.DataFrame:
+    gains = [gain, gain - 0.006, gain - 0.009, gain - 0.012, gain / 2, gain - 0.03, -0.21, gain - 0.05]
+    half = abs(rng.normal(0.011, 0.002, 8)) * np.repeat([1, 2], [6, 2])
+    p = np.clip(0.5 - np.array(gains) / (2.6 * half), 0.0004, 1)
+    frame = pd.DataFrame({
+        "method": METHODS[:8], "difference": gains, "difference_low": gains - half, "difference_high": gains + half,
+        "p_value": p, "adjusted_p": np.minimum(1, 4 * p), "folds": 15, "seconds": rng.gamma(3, 6, 8), "note": "",
+        "status": ["winner" if gain > 0 else "candidate", *["candidate"] * 5, "dropped", "dropped"],
+        "params": json.dumps({"threshold": 0.95, "epochs": 30}), "score": 0.868 + np.array(gains),
+    })  # fmt: skip
+    base = {
+        "method": "LogisticRegression",
+        "status": "baseline",
+        "score": 0.868,
+        "folds": 15,
+        "seconds": 11.2,
+        "params": "{}",
+    }
+    failed = {"method": METHODS[8], "status": "failed", "note": "loss became infinite in the second fold", "folds": 1}
+    frame = pd.concat([frame, pd.DataFrame([base, failed])]).sort_values("score", ascending=False, ignore_index=True)
+    if say:
+        frame["method"] = [said(say, "", i) for i in range(len(frame))]
+        frame["note"] = [said(say, "", i + 3) for i in range(len(frame))]
+    frame.insert(0, "rank", range(1, len(frame) + 1))
+    return frame.assign(score_low=frame["score"] - 0.008, score_high=frame["score"] + 0.008)
+
+
+# -- run.json
+
+
+def run_info(sim: Simulation, wins: bool, say: tuple[str, ...]) -> dict[str, Any]:
+    chosen = METHODS[0] if wins else "LogisticRegression"
+    command = {"source": "bank questions.parquet", "label": "intent", "text": "question", "votes": None,
+               "budget": 300.0, "out": "runs/bank", "seed": 0, "resume": False, "metric": "auto",
+               "methods": ["ELR", "FixMatch"]}  # fmt: skip
+    return {
+        "labelwise": "0.1.0", "status": "complete", "created": "2026-11-22T05:19:08+00:00", "seed": 0,
+        "budget_seconds": 300, "seconds": {"read": 0.4, "encode": 6.2, "audit": 9.8, "race": 214.0, "fit": 17.3},
+        "versions": {"Python": "3.11.9", "numpy": "2.3.1", "scikit-learn": "1.9.1", "torch": "2.13.0"},
+        "command": command, "data": data(sim, say), "audit": audit(sim, say), "advice": advice(chosen, wins, say),
+        "scores": scores(sim), "three_things": things(sim, wins, say), "model": {"path": "model", "method": chosen},
+    }  # fmt: skip
+
+
+def data(sim: Simulation, say: tuple[str, ...]) -> dict[str, Any]:
+    columns = [("question", "text", "str"), ("intent", "label", "str"), ("customer_id", "group", "int64")]
+    counts = np.bincount(sim.given, minlength=len(sim.names))
+    return {
+        "source": said(say, "data/bank questions.parquet", 0), "rows": len(sim.given), "labelled": len(sim.given),
+        "unlabelled": 0, "test_rows": 3080, "task": "classification", "classes": sim.names,
+        "columns": [{"name": said(say, name, i), "role": said(say, role, i + 1), "dtype": dtype}
+                    for i, (name, role, dtype) in enumerate(columns)],
+        "supervision": f"one of {len(sim.names)} classes a row, all rows labelled",
+        "class_counts": {name: int(rows) for name, rows in zip(sim.names, counts, strict=True)},
+        "notes": [said(say, "customer_id was taken for a group: its rows are never split", 7)],
+        "encoder": "text as TF-IDF of words and letter groups, reduced by SVD", "n_features": 256,
+    }  # fmt: skip
+
+
+def things(sim: Simulation, wins: bool, say: tuple[str, ...]) -> list[str]:
+    noise, rows = (sim.given != sim.true).mean(), len(sim.flagged())
+    found = (
+        f"About {noise:.1%} of the labels look wrong; the {rows} most suspicious rows are listed with a better label"
+    )
+    won = "Training that allows for the wrong labels gains 2.3 points over the plain baseline"
+    kept = "No method was proven better than the plain baseline: keep it and buy better labels first"
+    texts = [found, won if wins else kept, "Label the rows in queries.csv next: they lie where the model hesitates"]
+    return [said(say, text, place) for place, text in enumerate(texts)]
+
+
+def advice(chosen: str, wins: bool, say: tuple[str, ...]) -> dict[str, Any]:
+    won = f"{chosen} beats the plain baseline: 89.1% against 86.8% accuracy on the same 15 folds"
+    kept = "The plain baseline is kept: the best challenger was within the noise of the baseline on 15 paired splits"
+    return {
+        "metric": "accuracy", "level": 0.9, "baseline": "LogisticRegression", "chosen": chosen, "folds": 5,
+        "repeats": 3,
+        "reason": said(say, won if wins else kept, 4), "verdict": "beats baseline" if wins else "baseline kept",
+        "shortlist": [{"method": said(say, method, i), "why": said(say, "the labels are noisy", i + 1)}
+                      for i, method in enumerate(METHODS[:5])], "seconds": 214.0,
+    }  # fmt: skip
+
+
+FINDINGS = [
+    ("label errors", "major", "Some labels are wrong", "Predictions contradict these labels with confidence",
+     "Review the flagged rows from the top; stop where fewer than half are wrong", ["ConfidentLearning", "ELR"]),
+    ("near duplicates", "minor", "Some rows say the same", "Pairs of rows with almost the same text; a few differ",
+     "Keep pairs in the same fold; settle the conflicting ones", []),
+    ("class imbalance", "info", "Classes differ in size", "The largest class is several times the smallest",
+     "Look at macro F1 beside accuracy", ["ALDR-KL"]),
+    ("label shift", "critical", "The test set has other class shares", "Class shares differ more than chance allows",
+     "Correct the predictions with the estimated shares", ["BBSE", "EM prior"]),
+]  # fmt: skip
+
+
+def audit(sim: Simulation, say: tuple[str, ...]) -> dict[str, Any]:
+    wrong = sim.given != sim.true
+    found = wrong[sim.flagged()]
+    joint = np.zeros((len(sim.names), len(sim.names)))
+    np.add.at(joint, (sim.true, sim.given), 1)
+    steps = np.unique(np.linspace(min(10, len(found)), len(found), 40).astype(int))
+    shares = [(m, proportion(found[:m])) for m in steps]
+    curve = [{"flagged": int(m), "precision": p["value"], "low": p["low"], "high": p["high"]}
+             for m, p in shares]  # fmt: skip
+    evidence = [
+        {"share wrong": proportion(wrong), "precision of flagged": proportion(found)},
+        {"share of rows": estimate(0.0107, 0.0016), "pairs with conflicting labels": estimate(5, 0)},
+        {"largest / smallest": estimate(5.3, 0.4)},
+        {"total variation": estimate(0.112, 0.018), "p value": estimate(0.0004, 0.0001)},
+    ]  # fmt: skip
+    findings = [
+        {"id": i, "kind": kind, "severity": severity, "title": said(say, title, i),
+         "summary": said(say, summary, i + 4),
+         "evidence": evidence[i], "count": [len(found), 14, 0, 3080][i], "next_step": said(say, step, i + 8),
+         "handles": ["noise"], "methods": [*methods, *say[:2]]}
+        for i, (kind, severity, title, summary, step, methods) in enumerate(FINDINGS)
+    ]  # fmt: skip
+    checked = dict.fromkeys([item[0] for item in FINDINGS], "found") | {"outliers": "nothing found"}
+    checked[said(say, "annotator quality", 2)] = said(say, "not checked: there are no votes", 9)
+    matrix = {"labels": sim.names, "matrix": (joint / joint.sum(1, keepdims=True)).tolist()}
+    return {"findings": findings, "checked": checked, "noise_matrix": matrix, "precision_curve": curve}
+
+
+def scores(sim: Simulation) -> dict[str, Any]:
+    right, k = sim.prediction == sim.given, len(sim.names)
+    bins = np.minimum((sim.confidence * 10).astype(int), 9)
+    curve = [{"confidence": float(sim.confidence[bins == b].mean()), "accuracy": float(right[bins == b].mean()),
+              "count": int((bins == b).sum())} for b in np.unique(bins)]  # fmt: skip
+    hits, called, rows = (np.bincount(c, minlength=k) for c in (sim.given[right], sim.prediction, sim.given))
+    precision, recall = hits / np.maximum(called, 1), hits / np.maximum(rows, 1)
+    f1 = float((2 * hits / np.maximum(called + rows, 1)).mean())
+    classes = [{"class": name, "precision": float(p), "recall": float(r), "support": int(s)}
+               for name, p, r, s in zip(sim.names, precision, recall, rows, strict=True)]  # fmt: skip
+    accuracy = proportion(right)
+    losses = {"calibration error": estimate(0.041, 0.005), "log loss": estimate(0.512, 0.02)}
+    validation = {"accuracy": accuracy, "macro F1": estimate(f1, 0.006), **losses}
+    test = {"accuracy": estimate(accuracy["value"] + 0.004, 0.0096), "macro F1": estimate(f1 + 0.003, 0.011)}
+    return {"validation": validation, "test": test, "reliability": curve, "per_class": classes}

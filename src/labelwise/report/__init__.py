@@ -16,8 +16,8 @@ def write_report(run_dir: str | Path) -> Path:
     """Write ``report.html`` into a run directory and return its path.
 
     The page is made of what lies in the directory and nothing else: ``run.json`` and, where they were written,
-    ``leaderboard.parquet``, ``predictions.parquet``, ``flagged.csv`` and ``queries.csv``. It loads nothing from anywhere, and
-    replaces an older page only once it is complete.
+    ``leaderboard.parquet``, ``predictions.parquet``, ``flagged.csv`` and ``queries.csv``. It loads nothing from
+    anywhere, and replaces an older page only once it is complete.
 
     Parameters
     ----------

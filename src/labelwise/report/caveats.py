@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from labelwise.report import content, label_errors
-from labelwise.report.wording import count, level, number, percent, plural, span, words_of
+from labelwise.report.wording import level, number, percent, plural, span, words_of
 
 
 def caveats(info: Mapping[str, Any], leaderboard: pd.DataFrame) -> list[str]:
@@ -20,12 +20,12 @@ def _of_labels(info: Mapping[str, Any]) -> Iterator[str]:
     if label_errors.finding(info) is None:
         return
     yield (
-        "Flagged rows are suspicions: a model judged them, and it errs most where classes are alike or examples are few. "
-        "Let a person decide before a label is changed."
+        "Flagged rows are suspicions: a model judged them, and it errs most where classes are alike or examples are "
+        "few. Let a person decide before a label is changed."
     )
     share = label_errors.error_share(info)
     noise = f" (about {percent(share.get('value'))} of them)" if share else ""
-    yield f"Scores are measured against labels that are partly wrong{noise}; against clean labels they would be somewhat different."
+    yield f"Scores are measured against labels that are partly wrong{noise}; against clean labels they would differ."
 
 
 def _of_data(info: Mapping[str, Any]) -> Iterator[str]:
@@ -33,12 +33,12 @@ def _of_data(info: Mapping[str, Any]) -> Iterator[str]:
     small = sum(rows < 10 for rows in counts)
     if small:
         verb = "has" if small == 1 else "have"
-        yield f"{plural(small, 'class', 'classes')} {verb} fewer than 10 rows: what is said of them one by one is rough."
+        yield f"{plural(small, 'class', 'classes')} {verb} fewer than 10 rows: what is said of each of them is rough."
     labelled = number(content.part(info, "data").get("labelled"))
     if labelled is not None and labelled < 200:
-        yield f"There are only {plural(labelled, 'labelled row')}: intervals are wide, and a real gain can stay unproven."
+        yield f"There are only {plural(labelled, 'labelled row')}: intervals are wide; a real gain can stay unproven."
     if "tf-idf" in str(content.part(info, "data").get("encoder")).lower():
-        yield "Text was turned into word counts (TF-IDF), which know no meaning; a sentence encoder usually helps every figure here."
+        yield "Text was turned into word counts (TF-IDF), which know no meaning; a sentence encoder often does better."
 
 
 def _of_race(info: Mapping[str, Any], leaderboard: pd.DataFrame) -> Iterator[str]:
@@ -46,13 +46,13 @@ def _of_race(info: Mapping[str, Any], leaderboard: pd.DataFrame) -> Iterator[str
     said = advice.get("verdict")
     if said == "baseline kept":
         yield (
-            "“Kept” means that nothing was proven better on this data within this budget, not that the methods are equal; "
-            "more labels or more time may change it."
+            "“Kept” means that nothing was proven better on this data within this budget, not that the methods are "
+            "equal; more labels or more time may change it."
         )
     if said == "beats baseline":
         yield (
-            f"The winner was chosen on the same splits that its gain was measured on. Its lower bound at level "
-            f"{level(advice.get('level'))} is above zero after correction for the number of methods; the gain itself may be a little flattering."
+            "The winner was chosen on the splits that its gain was measured on. The lower bound "
+            f"({level(advice.get('level'))}) allows for that; the gain itself may be a little flattering."
         )
     failed = int((leaderboard["status"] == "failed").sum()) if "status" in leaderboard else 0
     if failed:
@@ -65,10 +65,11 @@ def _of_scores(info: Mapping[str, Any]) -> Iterator[str]:
         return
     where, metric, estimate = found
     if where == "validation":
-        yield "No labelled test set was given: scores come from cross-validation on the data that also chose the method."
+        yield "No labelled test set was given: scores come from cross-validation on rows that also chose the method."
     low, high = number(estimate.get("low")), number(estimate.get("high"))
     if low is not None and high is not None and high - low > 0.1:
         yield f"The {words_of(metric)} is known only to within {span(metric, low, high)}."
     thin = sum((number(row.get("count")) or 0) < 20 for row in content.listing(info, "scores", "reliability"))
     if thin:
-        yield f"{count(thin)} of the reliability plot's points rest on fewer than 20 rows each."
+        verb = "rests" if thin == 1 else "rest"
+        yield f"{plural(thin, 'point')} of the reliability plot {verb} on fewer than 20 rows."

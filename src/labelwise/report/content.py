@@ -73,11 +73,13 @@ def verdict(info: Mapping[str, Any]) -> str:
         return f"{chosen} beats the plain baseline on your data."
     if advice.get("verdict") == "baseline kept":
         return "Nothing proved better than the plain baseline, so you keep the baseline."
+    if part(info, "model"):
+        return "The plain baseline was trained; there was nothing to compare it with."
     return "The labels were audited; no method was raced."
 
 
 def chosen_score(info: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:
-    """Return where it was measured, the metric and the estimate of the score to quote: the test set before validation."""
+    """Return place, metric and estimate of the score to quote: that on the test set before that in validation."""
     wanted = str(part(info, "advice").get("metric") or "")
     for where in ("test", "validation"):
         scores = part(info, "scores", where)

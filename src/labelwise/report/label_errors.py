@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from labelwise.report import content
-from labelwise.report.plots import Item, band, bars, heatmap
+from labelwise.report.plots import Item, band, bars, evenly, heatmap
 from labelwise.report.reading import Run, rows_of
-from labelwise.report.wording import count, is_share, number, percent, words_of
+from labelwise.report.wording import count, is_share, number, percent, plural, words_of
 
 View = dict[str, Any]
 Point = tuple[float, float, float, float]
@@ -38,7 +39,8 @@ def finding(info: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def error_share(info: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the estimated share of wrong labels, if the finding on label errors tells one."""
     evidence = content.part(finding(info) or {}, "evidence")
-    shares = (content.part(evidence, name) for name in evidence if is_share(name))
+    named = [name for name in evidence if is_share(name) and not re.search("precision|recall|flagged", words_of(name))]
+    shares = (content.part(evidence, name) for name in named)
     return next((share for share in shares if number(share.get("value")) is not None), None)
 
 
@@ -55,24 +57,22 @@ def _curve(info: Mapping[str, Any]) -> View | None:
         if rows is not None and value is not None:
             low, high = number(item.get("low")), number(item.get("high"))
             points.append((rows, value, value if low is None else low, value if high is None else high))
-    points = _thin(sorted(points), 200)
+    points = evenly(sorted(points), 200)
     if len(points) < 2 or points[0][0] == points[-1][0]:
         return None
     early = next((point for point in points if point[0] >= 100), points[0])
     said = " ".join(map(_expectation, dict.fromkeys((early, points[-1]))))
-    return {"plot": band(points, said, "rows reviewed, most suspicious first"), "said": said, "table": _thin(points, 12)}
-
-
-def _thin(points: Sequence[Point], most: int) -> list[Point]:
-    """At most `most` of the points, evenly, the first and the last among them."""
-    if len(points) <= most:
-        return [*points]
-    return [points[round(place * (len(points) - 1) / (most - 1))] for place in range(most)]
+    return {
+        "plot": band(points, said, "rows reviewed, most suspicious first"),
+        "said": said,
+        "table": evenly(points, 12),
+    }
 
 
 def _expectation(point: Point) -> str:
     rows, value, low, high = point
-    return f"Of the first {count(rows)} rows, expect {percent(value)} to be truly wrong ({percent(low)} to {percent(high)})."
+    spread = f"{percent(low)} to {percent(high)}"
+    return f"Of the first {count(rows)} rows, expect {percent(value)} to be truly wrong ({spread})."
 
 
 def _matrix(info: Mapping[str, Any]) -> View | None:
@@ -82,22 +82,22 @@ def _matrix(info: Mapping[str, Any]) -> View | None:
     if rates is None or len(labels) != len(rates) or len(labels) < 2:
         return None
     sizes = content.part(info, "data", "class_counts")
-    rows = rates * np.array([number(sizes.get(label)) or 1.0 for label in labels])[:, None]
+    rows = rates * np.array([number(sizes.get(label)) or 0.0 for label in labels])[:, None]
     largest = _largest(rows)
     shown = _involved(largest, len(labels))
     return {
         "plot": heatmap([labels[i] for i in shown], rates[np.ix_(shown, shown)].tolist(), "Noise matrix"),
         "classes": len(labels),
         "shown": len(shown),
-        "confusions": _confusions(labels, rates, rows if sizes else None, largest),
+        "confusions": _confusions(labels, rates, rows, largest),
     }
 
 
 def noise_rates(matrix: Sequence[Any]) -> np.ndarray | None:
     """Noise matrix as P(given label j | true label i), row by row; None if it is not a square matrix of numbers.
 
-    Rows that sum to one are taken as they are. A matrix whose columns sum to one is P(given i | true j) and is turned round;
-    one of counts, given by true, likewise, after division by its column sums.
+    Rows that sum to one are taken as they are. A matrix whose columns sum to one is P(given i | true j) and is turned
+    round; one of counts, given by true, likewise, after division by its column sums.
 
     >>> noise_rates([[90, 30], [10, 70]]).tolist()
     [[0.9, 0.1], [0.3, 0.7]]
@@ -106,7 +106,13 @@ def noise_rates(matrix: Sequence[Any]) -> np.ndarray | None:
         found = np.asarray(matrix, dtype=float)
     except (TypeError, ValueError):
         return None
-    if found.ndim != 2 or found.shape[0] != found.shape[1] or not found.size or not np.isfinite(found).all() or (found < 0).any():
+    if (
+        found.ndim != 2
+        or found.shape[0] != found.shape[1]
+        or not found.size
+        or not np.isfinite(found).all()
+        or (found < 0).any()
+    ):
         return None
     if np.allclose(found.sum(axis=1), 1, atol=0.02):
         return found
@@ -130,11 +136,11 @@ def _involved(largest: Sequence[tuple[int, int]], n_classes: int) -> list[int]:
     return [*dict.fromkeys(index for pair in largest for index in pair)][:MAX_HEAT]
 
 
-def _confusions(labels: Sequence[str], rates: np.ndarray, rows: np.ndarray | None, largest: Sequence[tuple[int, int]]) -> Any:
+def _confusions(labels: Sequence[str], rates: np.ndarray, rows: np.ndarray, largest: Sequence[tuple[int, int]]) -> Any:
     items = [
         Item(
-            labels[i], float(rates[i, j]), percent(float(rates[i, j])), towards=labels[j], tone="warn",
-            note="" if rows is None else f"about {count(float(rows[i, j]))}",
+            labels[i], float(rows[i, j]), f"about {plural(float(rows[i, j]), 'row')}", towards=labels[j], tone="warn",
+            note=percent(float(rates[i, j])),
         )
         for i, j in largest
     ]  # fmt: skip
@@ -149,7 +155,9 @@ def _flagged(frame: pd.DataFrame) -> View | None:
         frame = frame.assign(kind="label errors")
     kinds = frame["kind"].value_counts()
     shown = _share_out(frame, MAX_FLAGGED)
-    columns = [name for name in COLUMNS if name in frame and (frame[name] != "").any() and (name != "kind" or len(kinds) > 1)]
+    columns = [
+        name for name in COLUMNS if name in frame and (frame[name] != "").any() and (name != "kind" or len(kinds) > 1)
+    ]
     return {
         "rows": rows_of(shown, COLUMNS, MAX_FLAGGED),
         "columns": columns,
@@ -166,7 +174,7 @@ def _with_preview(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _share_out(frame: pd.DataFrame, most: int) -> pd.DataFrame:
-    """First rows of every kind in turn, up to `most`, in the file's order: a long kind does not crowd out a short one."""
+    """First rows of every kind in turn, up to `most`, in the file's order: a long kind crowds out no short one."""
     rank = frame.groupby("kind", sort=False).cumcount()
     return frame.loc[rank.sort_values(kind="stable").index[:most].sort_values()]
 
@@ -175,5 +183,5 @@ def examples(frame: pd.DataFrame, kind: object, most: int = 3) -> list[dict[str,
     """Return the first flagged rows of a kind, for its card."""
     if frame.empty or "kind" not in frame:
         return []
-    same = frame["kind"].map(words_of) == words_of(kind)
-    return rows_of(_with_preview(frame[same].head(most)), COLUMNS, most)
+    same = [found for found in frame["kind"].unique() if words_of(found) == words_of(kind)]
+    return rows_of(_with_preview(frame[frame["kind"].isin(same)].head(most)), COLUMNS, most)

@@ -72,7 +72,7 @@
   }
 
   function printing() {
-    const closed = () => [...document.querySelectorAll("details:not([open])")];
+    const closed = () => [...document.querySelectorAll("details.paper:not([open])")];
     let opened = [];
     addEventListener("beforeprint", () => { opened = closed(); opened.forEach((part) => { part.open = true; }); });
     addEventListener("afterprint", () => { opened.forEach((part) => { part.open = false; }); });

@@ -20,8 +20,10 @@ from labelwise.report.svg import foreign
 def render(run: Run) -> str:
     """Return the whole page as text; every string that is not markup made by this package is escaped."""
     style, script = _asset("page.css"), _asset("page.js")
-    return _environment().get_template("page.html.jinja").render(
-        **sections(run), style=Markup(style), script=Markup(script), policy=_policy(style, script)
+    return (
+        _environment()
+        .get_template("page.html.jinja")
+        .render(**sections(run), style=Markup(style), script=Markup(script), policy=_policy(style, script))
     )
 
 

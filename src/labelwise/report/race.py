@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from labelwise.report import content, wording
 from labelwise.report.plots import Item, histogram, intervals, pairs, reliability
 from labelwise.report.reading import Run, rows_of
 from labelwise.report.svg import Scale, span_scale
-from labelwise.report.wording import clean, count, number, percent, plural, sentence
+from labelwise.report.wording import clean, count, number, percent, percent_tick, plural, sentence
 
 View = dict[str, Any]
 
@@ -37,18 +39,29 @@ def race(run: Run) -> View | None:
     metric = str(advice.get("metric") or "score")
     items = [item for row in rows if (item := _difference(row, metric)) is not None][:MAX_METHODS]
     return {
-        "verdict": advice.get("verdict"),
-        "reason": sentence(advice.get("reason")),
+        "said": _course(run.leaderboard, advice),
         "metric": wording.words_of(metric),
         "level": wording.level(advice.get("level")),
-        "splits": splits(advice),
         "plot": _difference_plot(items, metric),
         "rows": [_table_row(row, metric) for row in rows],
         "more": max(len(run.leaderboard) - MAX_TABLE, 0),
         "shortlist": [
-            (clean(item.get("method"), 60), sentence(item.get("why"), 300)) for item in content.listing(advice, "shortlist")[:20]
+            (clean(item.get("method"), 60), sentence(item.get("why"), 300))
+            for item in content.listing(advice, "shortlist")[:20]
         ],
     }
+
+
+def _course(frame: pd.DataFrame, advice: Mapping[str, Any]) -> str:
+    """Return how the race went, in one sentence."""
+    statuses = frame["status"] if "status" in frame else pd.Series(dtype=str)
+    where = f", all on the same splits ({splits(advice)})" if splits(advice) else ""
+    ends = [
+        f"{count(total)} {text}"
+        for status, text in (("dropped", "dropped early"), ("failed", "failed"))
+        if (total := (statuses == status).sum())
+    ]
+    return f"{plural(len(frame), 'method')} raced{where}" + (f"; {' and '.join(ends)}." if ends else ".")
 
 
 def splits(advice: Mapping[str, Any]) -> str:
@@ -82,7 +95,9 @@ def _difference_plot(items: Sequence[Item], metric: str) -> Any:
     scale = difference_scale(items)
     step = abs(np.diff(scale.ticks()[:2])[0]) * unit if len(scale.ticks()) > 1 else 1.0
     digits = max(0, -math.floor(math.log10(step) + 1e-9))
-    return intervals(items, "Difference to the baseline", lambda tick: wording.signed(tick * unit, digits), scale, zero=0.0)
+    return intervals(
+        items, "Difference to the baseline", lambda tick: wording.signed(tick * unit, digits), scale, zero=0.0
+    )
 
 
 def difference_scale(items: Sequence[Item]) -> Scale:
@@ -93,7 +108,7 @@ def difference_scale(items: Sequence[Item]) -> Scale:
     """
     ends = [item.ends for item in items if item.tone != "reference"]
     gain = max(0.0, *(high for _, high in ends))
-    usual = float(np.median([high - low for low, high in ends]))
+    usual = median_low([high - low for low, high in ends])
     floor = -4 * max(gain, usual, 1e-6)
     return span_scale([max(low, floor) for low, _ in ends] + [max(high, floor) for _, high in ends], include=[0.0])
 
@@ -129,7 +144,7 @@ def gain_tile(run: Run) -> View | None:
     winners = challengers[challengers["status"] == "winner"]
     best = (winners if len(winners) else challengers.sort_values("difference", ascending=False)).iloc[0]
     spread = wording.difference_span(metric, best.get("difference_low"), best.get("difference_high"))
-    label = "gain over the baseline" if len(winners) else "best challenger's gain, not proven"
+    label = "gain over the baseline" if len(winners) else "best challenger, not proven better"
     return {"label": label, "value": wording.difference(metric, best["difference"]), "note": spread}
 
 
@@ -145,33 +160,45 @@ def scores(run: Run) -> View | None:
 
 
 def _metrics(info: Mapping[str, Any]) -> View | None:
-    shares, others = [], []
+    shares: list[Item] = []
+    others: list[Item] = []
     for where, place in (("test", "test set"), ("validation", "cross-validation")):
         for metric, estimate in content.part(info, "scores", where).items():
             value = number(content.part({"": estimate}, "").get("value"))
             if value is not None:
                 item = _metric(str(metric), place, value, estimate)
-                (shares if wording.is_share(metric) and 0 <= value <= 1 else others).append(item)
+                (shares if _fits_axis(str(metric), value) else others).append(item)
     if not shares and not others:
         return None
-    scale = _share_scale(shares)
+    order = [item.name for item in shares]
+    shares.sort(key=lambda item: order.index(item.name))
+    scale = _share_scale([item.ends[0] for item in shares])
     return {
-        "plot": intervals(shares, "Scores", percent, scale) if shares else None,
+        "plot": intervals(shares, "Scores", percent_tick, scale) if shares else None,
         "others": others,
         "zoomed": scale.low > 0,
     }
+
+
+def _fits_axis(metric: str, value: float) -> bool:
+    """Shares where more is better share an axis; errors and losses are written only."""
+    return (
+        wording.is_share(metric)
+        and 0 <= value <= 1
+        and not re.search(r"\bece\b|error|loss", wording.words_of(metric).lower())
+    )
 
 
 def _metric(metric: str, place: str, value: float, estimate: Mapping[str, Any]) -> Item:
     low, high = number(estimate.get("low")), number(estimate.get("high"))
     spread = wording.span(metric, low, high)
     tone = "main" if place == "test set" else "plain"
-    return Item(wording.words_of(metric), value, wording.score(metric, value), low, high, spread, place, tone)
+    return Item(wording.heading(metric), value, wording.score(metric, value), low, high, spread, place, tone)
 
 
-def _share_scale(items: Sequence[Item]) -> Scale:
+def _share_scale(lows: Sequence[float]) -> Scale:
     """From zero if anything is small, else from a round number below the lowest end."""
-    low = min((item.ends[0] for item in items), default=0.0)
+    low = min(lows, default=0.0)
     return Scale(0.0, 1.0) if low < 0.5 else Scale(math.floor(low * 10 - 0.5) / 10, 1.0)
 
 
@@ -221,9 +248,9 @@ def _per_class(info: Mapping[str, Any]) -> View | None:
         return None
     items.sort(key=_f1)
     worst = items[:MAX_CLASSES]
-    scale = Scale(0.0, 1.0) if min(min(item.value, item.second or 0.0) for item in worst) < 0.5 else Scale(0.4, 1.0)
+    scale = _share_scale([min(item.value, item.second or 0.0) for item in worst])
     return {
-        "plot": pairs(worst, "Precision and recall by class", percent, scale),
+        "plot": pairs(worst, "Precision and recall by class", percent_tick, scale),
         "total": len(items),
         "shown": len(worst),
         "zoomed": scale.low > 0,

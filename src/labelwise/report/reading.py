@@ -19,7 +19,7 @@ PREDICTION_COLUMNS = ("row", "given_label", "prediction", "confidence", "split")
 
 @dataclass(frozen=True)
 class Run:
-    """A run as the report needs it: ``run.json``, and one frame a table; a table that was not written is an empty frame."""
+    """A run as the report needs it: ``run.json``, and one frame a table; a table not written is an empty frame."""
 
     path: Path
     info: dict[str, Any]
@@ -57,9 +57,13 @@ def _info(path: Path) -> dict[str, Any]:
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
-        raise InputError(f"run_dir: {file} cannot be read as JSON ({error}). Run again into a new directory.") from error
+        raise InputError(
+            f"run_dir: {file} cannot be read as JSON ({error}). Run again into a new directory."
+        ) from error
     if not isinstance(info, dict):
-        raise InputError(f"run_dir: {file} must hold a JSON object, found {type(info).__name__}. Run again into a new directory.")
+        raise InputError(
+            f"run_dir: {file} must hold a JSON object, found {type(info).__name__}. Run again into a new directory."
+        )
     return info
 
 
@@ -69,7 +73,9 @@ def _table(file: Path, read: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
     try:
         return read(file)
     except (ValueError, OSError, pd.errors.ParserError) as error:  # Arrow's errors are ValueError or OSError
-        raise InputError(f"run_dir: {file} cannot be read ({error}). Run again, or delete the file to do without it.") from error
+        raise InputError(
+            f"run_dir: {file} cannot be read ({error}). Run again, or delete the file to do without it."
+        ) from error
 
 
 def _predictions(file: Path) -> pd.DataFrame:
@@ -84,6 +90,6 @@ def _text(file: Path) -> pd.DataFrame:
 
 def rows_of(frame: pd.DataFrame, columns: Sequence[str], limit: int) -> list[dict[str, Any]]:
     """First rows of a frame as dictionaries that hold every one of `columns`; an absent column or value is None."""
-    head = frame.head(limit)
-    head = head.reindex(columns=[*columns]).astype(object)
-    return head.where(head.notna(), None).to_dict("records")
+    head = frame.head(limit).reindex(columns=[*columns]).astype(object)
+    records = head.where(head.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]

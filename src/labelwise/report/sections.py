@@ -14,7 +14,7 @@ from labelwise.report.caveats import caveats
 from labelwise.report.plots import Item, bars, intervals, skyline
 from labelwise.report.reading import Run, rows_of
 from labelwise.report.svg import Scale
-from labelwise.report.wording import clean, count, number, percent, plural, sentence
+from labelwise.report.wording import clean, count, number, percent, percent_tick, plural, sentence
 
 View = dict[str, Any]
 
@@ -24,6 +24,8 @@ MARKS = {"critical": "▲", "major": "◆", "minor": "●", "info": "○"}
 MAX_QUERIES = 50
 MAX_COLUMNS = 24
 MAX_CLASSES = 400
+NO_OPTION = frozenset({"image_size", "resume", "overwrite"})
+"""Arguments of a run that repeat nothing: not on the command line, or about the run before."""
 NAMED_CLASSES = 16
 """Up to so many classes have a bar with a name each; more are columns by rank."""
 
@@ -34,6 +36,7 @@ def sections(run: Run) -> View:
         "head": head(run),
         "data": data(run),
         "findings": findings(run),
+        "checked": checked(run),
         "errors": label_errors.label_errors(run),
         "race": race.race(run),
         "scores": race.scores(run),
@@ -120,6 +123,7 @@ def data(run: Run) -> View:
         ],
         "more_columns": max(len(columns) - MAX_COLUMNS, 0),
         "classes": _classes(about),
+        "notes": [clean(note, 400) for note in content.values(run.info, "data", "notes")[:12]],
     }
 
 
@@ -128,20 +132,33 @@ def _features(about: Mapping[str, Any]) -> str:
 
 
 def _row_bars(about: Mapping[str, Any]) -> Any:
-    rows = [("Labelled", "labelled", "main"), ("Without a label", "unlabelled", "plain"), ("Test set", "test_rows", "plain")]
+    rows = [
+        ("Labelled", "labelled", "main"),
+        ("Without a label", "unlabelled", "plain"),
+        ("Test set", "test_rows", "plain"),
+    ]
     items = [
-        Item(name, float(about[key]), count(about[key]), tone=tone) for name, key, tone in rows if number(about.get(key))
+        Item(name, float(about[key]), count(about[key]), tone=tone)
+        for name, key, tone in rows
+        if number(about.get(key))
     ]
     return bars(items, "Rows by kind") if len(items) > 1 else None
 
 
 def _classes(about: Mapping[str, Any]) -> View | None:
-    counts = {str(name): int(rows) for name, raw in content.part(about, "class_counts").items() if (rows := number(raw)) is not None}
+    counts = {
+        str(name): int(rows)
+        for name, raw in content.part(about, "class_counts").items()
+        if (rows := number(raw)) is not None
+    }
     if not counts:
         return None
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
     total = sum(counts.values()) or 1
-    items = [Item(name, rows, count(rows), note=percent(rows / total), tone="warn" if rows < 10 else "plain") for name, rows in ordered]
+    items = [
+        Item(name, rows, count(rows), note=percent(rows / total), tone="warn" if rows < 10 else "plain")
+        for name, rows in ordered
+    ]
     few = len(items) <= NAMED_CLASSES
     small = sum(rows < 10 for rows in counts.values())
     said = f"{plural(len(items), 'class', 'classes')}: from {count(ordered[-1][1])} to {count(ordered[0][1])} rows each"
@@ -160,8 +177,24 @@ def findings(run: Run) -> list[View]:
     return [_card(run, item) for item in content.findings(run.info)]
 
 
+def checked(run: Run) -> View | None:
+    """Every check of the audit with its outcome, those that found nothing or could not look among them."""
+    outcomes = [
+        (clean(name, 60), clean(outcome, 300)) for name, outcome in content.part(run.info, "audit", "checked").items()
+    ]
+    if not outcomes:
+        return None
+    looked = sum(not outcome.startswith("not checked") for _, outcome in outcomes)
+    clear = sum(outcome == "nothing found" for _, outcome in outcomes)
+    return {"said": f"{plural(looked, 'check')} made; {count(clear)} found nothing.", "outcomes": outcomes[:60]}
+
+
 def _evidence(item: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    return [(str(name), estimate) for name, estimate in content.part(item, "evidence").items() if isinstance(estimate, Mapping)]
+    return [
+        (str(name), estimate)
+        for name, estimate in content.part(item, "evidence").items()
+        if isinstance(estimate, Mapping)
+    ]
 
 
 def _card(run: Run, item: Mapping[str, Any]) -> View:
@@ -173,12 +206,12 @@ def _card(run: Run, item: Mapping[str, Any]) -> View:
         "severity": severity,
         "mark": MARKS[severity],
         "title": clean(item.get("title"), 160) or wording.words_of(item.get("kind")),
-        "summary": sentence(item.get("summary"), 900),
+        "summary": sentence(item.get("summary"), 600),
         "rows": plural(item["count"], "row") if number(item.get("count")) else "",
         "plot": _share_plot(shares),
         "numbers": others,
         "levels": ", ".join(sorted({wording.level(estimate.get("level")) for _, estimate in evidence})),
-        "next_step": sentence(item.get("next_step"), 600),
+        "next_step": sentence(item.get("next_step"), 400),
         "handles": [clean(name, 40) for name in content.values(item, "handles")][:8],
         "methods": [clean(name, 40) for name in content.values(item, "methods")][:8],
         "examples": label_errors.examples(run.flagged, item.get("kind")),
@@ -189,7 +222,13 @@ def _evidence_item(name: str, estimate: Mapping[str, Any]) -> Item:
     low, high = number(estimate.get("low")), number(estimate.get("high"))
     value = number(estimate.get("value")) or 0.0
     return Item(
-        wording.words_of(name), value, wording.score(name, value), low, high, note=wording.span(name, low, high), tone="main"
+        wording.heading(name),
+        value,
+        wording.score(name, value),
+        low,
+        high,
+        note=wording.span(name, low, high),
+        tone="main",
     )
 
 
@@ -198,7 +237,9 @@ def _share_plot(shares: list[Item]) -> Any:
     if not shares:
         return None
     top = max(item.ends[1] for item in shares)
-    return intervals(shares, "Evidence", percent, Scale(0.0, min(1.0, 1.2 * top) if 0 < top <= 1 else max(top, 1.0)))
+    return intervals(
+        shares, "Evidence", percent_tick, Scale(0.0, min(1.0, 1.2 * top) if 0 < top <= 1 else max(top, 1.0))
+    )
 
 
 def queries(run: Run) -> View | None:
@@ -228,16 +269,26 @@ def making(run: Run) -> View:
 
 def _command(info: Mapping[str, Any]) -> str:
     """Command line that the arguments amount to."""
-    arguments = dict(content.part(info, "command"))
-    verb = arguments.pop("command", None) or arguments.pop("verb", None) or "run"
-    source = arguments.pop("source", None) or arguments.pop("table", None)
-    words = ["labelwise", str(verb), *([] if source is None else [str(source)])]
+    given = content.part(info, "command")
+    arguments = {name: value for name, value in given.items() if value not in (None, [], "auto") and value is not False}
+    if "source" not in arguments:
+        return ""
+    only_audit = arguments.pop("audit_only", False)
+    words = ["labelwise", "audit" if only_audit else "run", str(arguments.pop("source"))]
+    for method in arguments.pop("methods", []):
+        words += ["--method", str(method)]
     for name, value in arguments.items():
-        if value is None or value is False or value == []:
-            continue
-        words.append("--" + str(name).replace("_", "-"))
-        words += [] if value is True else [",".join(map(str, value)) if isinstance(value, list) else str(value)]
-    return clean(shlex.join(words), 600) if arguments or source else ""
+        if name not in NO_OPTION and not (only_audit and name == "budget"):
+            words += _option(name, value)
+    return clean(shlex.join(words), 600)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if isinstance(value, list):
+        value = ",".join(map(str, value))
+    if name == "budget" and number(value) is not None:
+        value = f"{value:g}s"
+    return ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
 
 
 def _seconds(info: Mapping[str, Any]) -> Any:

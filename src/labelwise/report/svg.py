@@ -1,18 +1,21 @@
 """The smallest SVG kit that a fluid chart needs: escaped elements, a scale in percent, round ticks.
 
-Horizontal positions are percentages of the drawing's width and vertical ones pixels, so a chart fills a phone as well as a
-page while its text, dots and lines keep their size.
+Horizontal positions are percentages of the drawing's width and vertical ones pixels, so a chart fills a phone as well
+as a page while its text, dots and lines keep their size.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
 from labelwise.report.wording import clean
+
+_JOINT = re.compile(r"(?<=[_/.:-])(?=\w)")
 
 
 def tag(name: str, *children: object, **attributes: object) -> Markup:
@@ -30,13 +33,18 @@ def tag(name: str, *children: object, **attributes: object) -> Markup:
 
 def join(children: Iterable[object]) -> Markup:
     """Children one after the other; what is not markup is escaped."""
-    return Markup("").join(children)
+    return Markup("").join(child if isinstance(child, Markup) else str(child) for child in children)
 
 
 def foreign(text: object, limit: int = 60) -> Markup:
     """Text from the user's data: isolated from the writing direction around it, shortened, in full in its tooltip."""
     short, full = clean(text, limit), clean(text, 300)
-    return tag("bdi", short, title=full if full != short else None, dir="auto")
+    return tag("bdi", _breakable(short), title=full if full != short else None, dir="auto")
+
+
+def _breakable(text: str) -> Markup:
+    """Let a long identifier break behind its punctuation rather than inside a word."""
+    return Markup("<wbr>").join(_JOINT.split(text)) if len(text) > 12 and " " not in text else join([text])
 
 
 def title(text: str) -> Markup:

@@ -15,11 +15,24 @@ NONE = "–"
 # Bidirectional overrides and isolates can make a label read as another one; terminals obey the escape character.
 _DIRECTION = re.compile("[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]")
 _UNSHOWABLE = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_ACCENT = "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_MARKS = re.compile(f"({_ACCENT}{{3}}){_ACCENT}+")  # a letter under forty accents covers the lines around it
 _SPACE = re.compile(r"\s+")
 _SHARE = re.compile(
     r"accuracy|precision|recall|coverage|\b(f1|ece|share|rate|fraction|proportion|prevalence|probability|confidence)\b"
     r"|calibration error"
 )
+_ACRONYMS = {
+    "f1": "F1",
+    "ece": "ECE",
+    "auc": "AUC",
+    "roc": "ROC",
+    "r2": "R²",
+    "mae": "MAE",
+    "rmse": "RMSE",
+    "mse": "MSE",
+}
+_ACRONYM = re.compile(rf"\b({'|'.join(_ACRONYMS)})\b", re.IGNORECASE)
 _NOT_SHARE = re.compile(r"\b(average precision|learning rate|ratio|log|gain)\b")
 
 
@@ -36,7 +49,8 @@ def clean(value: object, limit: int | None = None) -> str:
     text = str(value)
     if limit is not None:
         text = text[: 4 * limit + 64]  # cleaning a 10 MB cell to show 100 characters of it is wasted time
-    text = _SPACE.sub(" ", _UNSHOWABLE.sub("\ufffd", _DIRECTION.sub("", text))).strip()
+    text = _MARKS.sub(r"\1", _UNSHOWABLE.sub("\ufffd", _DIRECTION.sub("", text)))
+    text = _SPACE.sub(" ", text).strip()
     return text if limit is None or len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
@@ -71,16 +85,19 @@ def _trim(text: str) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _share_digits(value: float) -> int:
-    return 1 if abs(value) >= 0.01 or value == 0 else 2
-
-
 def percent(value: object) -> str:
-    """Share as a percentage: ``5.2%``, ``0.35%``, ``100%``."""
+    """Share as a percentage: ``5.0%``, ``0.35%``, ``100%``."""
     found = number(value)
     if found is None:
         return NONE
-    return _trim(f"{100 * found:.{_share_digits(found)}f}").replace("-", "−") + "%"
+    if found in (0, 1):
+        return f"{100 * found:.0f}%"
+    return f"{100 * found:.{1 if abs(found) >= 0.01 else 2}f}%".replace("-", "−")
+
+
+def percent_tick(value: float) -> str:
+    """Share as short as it can be, for an axis: ``5%``, ``2.5%``."""
+    return _trim(f"{100 * value:.2f}").replace("-", "−") + "%"
 
 
 def points(value: object) -> str:
@@ -128,8 +145,8 @@ def difference(name: object, value: object) -> str:
 
 
 def span(name: object, low: object, high: object) -> str:
-    """Both ends of an interval of a metric: ``4.6% to 5.9%``."""
-    if number(low) is None or number(high) is None:
+    """Both ends of an interval of a metric: ``4.6% to 5.9%``; nothing for a number that is known exactly."""
+    if number(low) is None or number(high) is None or number(low) == number(high):
         return ""
     return f"{score(name, low)} to {score(name, high)}"
 
@@ -145,7 +162,7 @@ def difference_span(name: object, low: object, high: object) -> str:
 def level(value: object, default: float = 0.9) -> str:
     """Confidence level without decimals where it has none: ``90%``."""
     found = number(value)
-    return percent(default if found is None else found)
+    return percent_tick(default if found is None else found)
 
 
 def duration(seconds: object) -> str:
@@ -176,7 +193,13 @@ def moment(iso: object) -> str:
 def words_of(name: object, limit: int = 80) -> str:
     """Return an identifier as words: ``balanced_accuracy`` -> ``balanced accuracy``, ``macro_f1`` -> ``macro F1``."""
     text = clean(str(name).replace("_", " ").replace("-", " "), limit)
-    return re.sub(r"\bf1\b", "F1", text)
+    return _ACRONYM.sub(lambda found: _ACRONYMS[found[0].lower()], text)
+
+
+def heading(name: object, limit: int = 80) -> str:
+    """Return an identifier as words with a large first letter."""
+    words = words_of(name, limit)
+    return words[:1].upper() + words[1:]
 
 
 def sentence(text: object, limit: int = 600) -> str:
