@@ -210,7 +210,7 @@ def test_declared_categories_of_numbers_pass():
 
 def test_an_unknown_task_is_refused():
     with pytest.raises(
-        InputError, match="task must be one of 'classification', 'regression', 'multi-label'. Got 'sort'"
+        InputError, match=r"task must be one of 'classification', 'regression', 'multi-label'. Got 'sort'"
     ):
         resolve_roles(table(), label="y", task="sort")
 

@@ -50,7 +50,8 @@ class ImageEncoder(Encoder):
 
     def learn(self, frame: pd.DataFrame) -> None:
         """Learn whether there is colour, and the width of the vectors if there is an encoder."""
-        self.channels_ = 1 if all(_is_grey(image) for image in self._open_all(frame)) else 3
+        grey = [_is_grey(image) for image in self._open_all(frame)]  # opens every image, so that none is missing
+        self.channels_ = 1 if all(grey) else 3
         self.n_features_ = 0
         if self.encoder is not None:
             self.n_features_ = self._vectors(self._pixels(frame.head(2))).shape[1]
@@ -136,6 +137,8 @@ def _as_bytes(pixels: np.ndarray) -> np.ndarray:
 @contextmanager
 def _readable(column: str, row: object) -> Iterator[None]:
     """Name the column and the row of an image that cannot be read."""
+    from PIL import Image
+
     try:
         yield
     except FileNotFoundError as error:
@@ -143,7 +146,7 @@ def _readable(column: str, row: object) -> Iterator[None]:
             f"column {column!r}, row {row}: no such image file {error.filename!r}. "
             "Paths are relative to the table's folder."
         ) from error
-    except (OSError, TypeError, ValueError, SyntaxError) as error:  # what Pillow raises for damaged files
+    except (OSError, TypeError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(
             f"column {column!r}, row {row}: this is no readable image ({reason(error)}). "
             "Accepted: image files, their bytes, arrays of pixels. Mend the image or remove the row."
