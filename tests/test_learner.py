@@ -76,11 +76,8 @@ def test_a_net_of_ones_own_is_copied_and_reads_x_as_it_is() -> None:
     before = net.weight.detach().clone()
     model = Classifier(net=net, train=FAST, random_state=0).fit(X[TRAIN], Y[TRAIN])
     assert (net.weight == before).all()
-    np.testing.assert_allclose(
-        model.outputs(X[TEST]),
-        X[TEST].astype(np.float32) @ model.net_.weight.detach().double().numpy().T + model.net_.bias.detach().double().numpy(),
-        rtol=1e-5, atol=1e-5,
-    )  # fmt: skip
+    weight, bias = (p.detach().double().numpy() for p in model.net_.parameters())
+    np.testing.assert_allclose(model.outputs(X[TEST]), X[TEST] @ weight.T + bias, rtol=1e-5, atol=1e-5)
 
 
 def test_regression_with_gaps_and_several_targets() -> None:

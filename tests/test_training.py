@@ -214,10 +214,10 @@ def test_the_log_has_one_row_an_epoch_and_the_parts(tmp_path: Path) -> None:
 def test_global_random_state_and_inputs_are_untouched() -> None:
     torch.manual_seed(7)
     before, x, y = torch.get_rng_state(), X.copy(), Y.copy()
-    numpy_before = np.random.get_state()[1].copy()
+    numpy_before = np.random.get_state()[1].copy()  # noqa: NPY002
     Classifier(train=Train(epochs=1), random_state=0).fit(X, Y)
     assert torch.equal(torch.get_rng_state(), before)
-    assert np.array_equal(np.random.get_state()[1], numpy_before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
     assert np.array_equal(X, x) and np.array_equal(Y, y)
 
 

@@ -9,10 +9,20 @@ import math
 import numbers
 import types
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, dataclass_transform, get_args, get_origin
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    TypeGuard,
+    dataclass_transform,
+    get_args,
+    get_origin,
+)
 
 from sklearn.base import BaseEstimator
 
@@ -22,6 +32,10 @@ UNLABELED = -1
 
 class InputError(ValueError):
     """Bad input from the user: the message names the argument, what was found, what is accepted and what to do."""
+
+
+def _is_number(value: Any) -> TypeGuard[numbers.Real]:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -35,7 +49,7 @@ class Range:
     whole: bool = False
 
     def __contains__(self, value: object) -> bool:
-        if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        if not _is_number(value):
             return False
         if self.whole and not isinstance(value, numbers.Integral):
             return False
@@ -58,7 +72,7 @@ Natural = Range(low=0, whole=True)
 
 
 @cache
-def _annotations(cls: type) -> dict[str, Any]:
+def _annotations(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
@@ -72,7 +86,7 @@ def _problem(annotation: Any, value: Any) -> str | None:
         inner = get_args(annotation)[0]
         if ranges and inner in (int, float):
             return None if value in ranges[0] else str(ranges[0])
-        if ranges and isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if ranges and _is_number(value):
             return None if value in ranges[0] else str(ranges[0])
         return _problem(inner, value)
     if origin in (typing.Union, types.UnionType):
@@ -92,7 +106,7 @@ def _problem(annotation: Any, value: Any) -> str | None:
     kind = origin or annotation
     if isinstance(kind, type) and getattr(kind, "_is_protocol", False):
         return None
-    if isinstance(kind, type) and kind is not Callable and not isinstance(value, kind):
+    if isinstance(kind, type) and not isinstance(value, kind):
         return f"an instance of {kind.__name__}"
     return None
 
@@ -119,8 +133,9 @@ class Fields(BaseEstimator):  # type: ignore[misc]
 
     def check_fields(self) -> Self:
         """Raise `InputError` for the first field outside its declared type or range; return self."""
-        annotations = _annotations(type(self))
-        for item in fields(self):  # type: ignore[arg-type]
+        owner: Any = type(self)
+        annotations = _annotations(owner)
+        for item in fields(self):
             value = getattr(self, item.name)
             accepted = _problem(annotations[item.name], value)
             if accepted is not None:

@@ -63,7 +63,7 @@ class Inputs:
         return np.asarray(rows)
 
     def _standardized(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return rows if self.center is None else (rows - self.center) / self.scale
+        return rows if self.center is None or self.scale is None else (rows - self.center) / self.scale
 
 
 def modality_of(X: Any) -> str:

@@ -209,10 +209,10 @@ class Learner(Method, Fields):
             raise InputError(f"domains has {len(np.asarray(domains))} entries but X has {n_rows} rows.")
 
 
-class ClassLearner(ClassifierMixin, Learner):
+class ClassLearner(ClassifierMixin, Learner):  # type: ignore[misc]
     """What all learners of one class per row share: reading labels, probabilities, predictions."""
 
-    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Encode labels as codes ``0 .. K-1``, unlabelled rows as -1."""
         self.classes_, codes = encode_classes(y)
         if len(self.classes_) < 2:
@@ -290,7 +290,7 @@ class Classifier(ClassLearner):
         return value
 
 
-class Regressor(RegressorMixin, Learner):
+class Regressor(RegressorMixin, Learner):  # type: ignore[misc]
     """Plain training of a network for real targets ``(n,)`` or ``(n, m)``; NaN targets are left out.
 
     Parameters
@@ -324,7 +324,7 @@ class Regressor(RegressorMixin, Learner):
         tags.target_tags.multi_output = True
         return tags
 
-    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Standardise the known targets; NaN stays NaN and marks an unlabelled row."""
         values = np.asarray(y, dtype=np.float64)
         if np.isinf(values).any():
@@ -332,7 +332,7 @@ class Regressor(RegressorMixin, Learner):
                              f"{int(np.isinf(values.reshape(len(values), -1)).any(1).argmax())}.")  # fmt: skip
         self.single_ = values.ndim == 1
         values = values.reshape(len(values), -1)
-        labelled = np.isfinite(values).any(1)
+        labelled = np.asarray(np.isfinite(values).any(axis=1))
         if not labelled.any():
             raise InputError(
                 "Input y contains NaN in every row: all labels are missing. At least one target is needed."
@@ -399,7 +399,7 @@ class MultiLabelClassifier(ClassLearner):
         tags.target_tags.multi_output = True
         return tags
 
-    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.int8], NDArray[np.bool_], int]:
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Check that labels ``(n, L)`` are 1, 0 or -1; spread one class per row over indicator columns."""
         self.single_ = np.ndim(y) == 1
         if self.single_:

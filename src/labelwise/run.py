@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,20 +14,20 @@ from numpy.typing import NDArray
 
 import labelwise
 from labelwise import scores
-from labelwise.advice import Candidate, RaceResult, baseline_for, next_rows, race, shortlist
+from labelwise.advice import RaceResult, baseline_for, next_rows, race, shortlist
 from labelwise.audit import AuditReport, audit
 from labelwise.base import UNLABELED, InputError
 from labelwise.data import Roles, make_encoder, read_table, read_targets, resolve_roles
 from labelwise.data.cache import encoded
-from labelwise.data.labels import clean_labels
 from labelwise.data.naming import nearest
 from labelwise.model import Model, proba_frame
 from labelwise.persistence import save
 from labelwise.rundir import RunDirectory
-from labelwise.supervision import Kind, Targets, describe, infer
-from labelwise.weak import VoteClassifier, aggregate
+from labelwise.supervision import Kind, Targets, describe
+from labelwise.weak import aggregate
 
 TEST_MARKS = frozenset({"test", "testing"})
+COLUMNS = ("label", "text", "image", "features", "votes", "domain", "group", "weight", "trusted", "task")
 MAX_QUERIES = 1000
 PREVIEW = 200
 
@@ -172,9 +171,7 @@ def run(job: Job, listener: Listener | None = None) -> Path:
 def understand(job: Job) -> Understood:
     """Read the table or tables, find the part of every column, and validate the labels; nothing is encoded yet."""
     frame = read_table(job.source)
-    columns = {"label": job.label, "text": job.text, "image": job.image, "features": job.features, "votes": job.votes,
-               "domain": job.domain, "group": job.group, "weight": job.weight, "trusted": job.trusted, "task": job.task}  # fmt: skip
-    roles = resolve_roles(frame, **columns)
+    roles = resolve_roles(frame, **{name: getattr(job, name) for name in COLUMNS})
     test = np.zeros(len(frame), bool)
     if roles.split is not None:
         test = frame[roles.split].astype(str).str.strip().str.lower().isin(TEST_MARKS).to_numpy()
@@ -191,22 +188,27 @@ def understand(job: Job) -> Understood:
             f"label: {len(roles.labels)} label columns were named. `run` takes one class or one number per row; train "
             "several labels with labelwise.learner.MultiLabelClassifier."
         )
-    whole = _supervision(frame, roles)
+    whole, notes = _supervision(frame, roles, test)
     if whole.kind not in (Kind.CLASSES, Kind.REAL):
         raise InputError(f"label: `run` takes one class or one number per row. Found {describe(whole)}")
-    return _hide_test_labels(frame, roles, whole, test)
+    return _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *notes]), whole, test)
 
 
-def _supervision(frame: pd.DataFrame, roles: Roles) -> Targets:
-    """Return the labels as classes or numbers; with votes only, what the votes say together."""
-    if roles.label is not None:
-        return read_targets(frame, roles)
-    voted = read_targets(frame, roles)
-    classes = np.asarray(voted.classes)
-    codes, _ = aggregate(voted.votes)
-    labels = np.full(len(codes), None, dtype=object)
-    labels[codes >= 0] = classes[codes[codes >= 0]]
-    return replace(infer(labels, kind="classes", domains=voted.domains, sample_weight=voted.weight), votes=voted.votes)
+def _supervision(frame: pd.DataFrame, roles: Roles, test: NDArray[np.bool_]) -> tuple[Targets, list[str]]:
+    """Return the labels, and those that votes say together where there is none; test rows never get such a label."""
+    targets = read_targets(frame, roles)
+    if targets.votes is None:
+        return targets, []
+    known = np.full(len(frame), UNLABELED) if targets.kind is Kind.VOTES else np.asarray(targets.codes)
+    gaps = (known == UNLABELED) & ~test
+    if targets.kind not in (Kind.CLASSES, Kind.VOTES) or not gaps.any():
+        return targets, []
+    votes = aggregate(targets.votes, np.where(test, UNLABELED, known))
+    codes = np.where(gaps, votes.codes, known)
+    note = f"{int((gaps & (codes >= 0)).sum()):,} labels were made of the votes by {votes.model}."
+    given = known != UNLABELED
+    trusted = given if given.any() and targets.trusted is None else targets.trusted
+    return replace(targets, kind=Kind.CLASSES, codes=codes, trusted=trusted), [note]
 
 
 def _hide_test_labels(frame: pd.DataFrame, roles: Roles, whole: Targets, test: NDArray[np.bool_]) -> Understood:
@@ -353,7 +355,7 @@ def _write_predictions(
     job: Job, data: Understood, report: AuditReport, result: RaceResult, model: Model, directory: RunDirectory,
     info: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write a prediction for every row (out-of-fold where the row was trained on), the scores, and the next rows to label."""
+    """Write a prediction for every row (out of fold for training rows), the scores, and the next rows to label."""
     train = np.flatnonzero(~data.test)
     fresh = np.zeros(len(data.X), bool)
     fresh[train] = ~np.isnan(result.oof).any(axis=1)
@@ -380,7 +382,7 @@ def _write_predictions(
 def _class_scores(
     data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_], classes: list[str], seed: int
 ) -> dict[str, Any]:
-    """Score the rows that were predicted out of fold, and the test rows; the plots show the test rows where there are any."""
+    """Score the rows predicted out of fold, and the test rows; plots show the test rows where there are any."""
     test = data.test_values >= 0
     validation = np.asarray(data.targets.codes)[fresh], proba[fresh]
     shown = (data.test_values[test], proba[test]) if test.any() else validation

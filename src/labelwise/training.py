@@ -6,34 +6,33 @@ uninterrupted one bit for bit on a CPU without storing any generator's state.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
-from functools import cached_property
 from inspect import signature
 from io import BytesIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-import torch.distributed as dist
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
+from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from labelwise.base import Count, Fields, Fraction, InputError, NonNegative, Positive
+from labelwise.batch import Batch, Batches, Data, LossValue, Phase, shuffled
+from labelwise.checkpoint import Checkpoint
 from labelwise.parts.ema import EMA
-from labelwise.parts.views import Views
+from labelwise.progress import Bar, write_log
 
 if TYPE_CHECKING:
     from labelwise.learner import Learner
 
-LossValue = Tensor | Mapping[str, Tensor]
+__all__ = ["Batch", "Batches", "Data", "LossValue", "Phase", "Train", "run", "shuffled"]
+
+
+SMALL_ROW = 1024
 
 
 class Train(Fields):
@@ -98,143 +97,6 @@ class Train(Fields):
     progress: bool = True
 
 
-class Batch:
-    """Rows of one step: inputs, targets, stable row numbers, and views made when first asked for.
-
-    Not a dataclass on purpose: Fabric would copy a dataclass at every step.
-    """
-
-    def __init__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        index: Tensor,
-        weight: Tensor | None = None,
-        domain: Tensor | None = None,
-        views: Views | None = None,
-        unlabelled: Batch | None = None,
-    ) -> None:
-        self.x, self.y, self.index, self.weight, self.domain = x, y, index, weight, domain
-        self.views = views
-        self._unlabelled = unlabelled
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    @property
-    def unlabelled(self) -> Batch:
-        """The rows of the step whose labels are not used."""
-        if self._unlabelled is None:
-            raise InputError("this batch has no unlabelled part: the learner's batches() must provide one.")
-        return self._unlabelled
-
-    @cached_property
-    def weak(self) -> Tensor:
-        """The weak view of `x`, drawn once per batch."""
-        return self.x if self.views is None else self.views.weak(self.x)
-
-    @cached_property
-    def strong(self) -> Tensor:
-        """The strong view of `x`, drawn once per batch."""
-        return self.x if self.views is None else self.views.strong(self.x)
-
-
-@dataclass
-class Data:
-    """Training rows as tensors on the training device; pictures stay bytes until they are batched.
-
-    Attributes: `x` ``(n, ...)``, `y` ``(n,)`` or ``(n, m)``, `labelled` mask ``(n,)``, optional `weight` and `domain`
-    ``(n,)``, the learner's `views`, and the `shard` (rank, processes) whose rows `shuffled` hands out.
-    """
-
-    x: Tensor
-    y: Tensor
-    labelled: Tensor
-    weight: Tensor | None = None
-    domain: Tensor | None = None
-    views: Views | None = None
-    shard: tuple[int, int] = (0, 1)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, rows: Tensor, unlabelled: Batch | None = None) -> Batch:
-        """Return the rows as a `Batch`."""
-        take = _optional_take(rows)
-        x = self.x[rows]
-        if x.dtype == torch.uint8:
-            x = x.float().div_(255)
-        return Batch(x, self.y[rows], rows, take(self.weight), take(self.domain), self.views, unlabelled)
-
-    def to(self, device: torch.device) -> Data:
-        """Return the same rows on another device."""
-        move = _optional_move(device)
-        return Data(
-            self.x.to(device), self.y.to(device), self.labelled.to(device), move(self.weight), move(self.domain),
-            self.views, self.shard,
-        )  # fmt: skip
-
-
-Batches = Callable[[Data, torch.Generator], Iterator[Batch]]
-"""A maker of an epoch's batches."""
-
-
-def _optional_take(rows: Tensor) -> Callable[[Tensor | None], Tensor | None]:
-    return lambda value: None if value is None else value[rows]
-
-
-def _optional_move(device: torch.device) -> Callable[[Tensor | None], Tensor | None]:
-    return lambda value: None if value is None else value.to(device)
-
-
-def shuffled(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
-    """Yield this process's part of random batches that together hold every row once.
-
-    With several processes each gets an equal part of every batch; a remainder that cannot be shared equally is left out.
-    """
-    rank, processes = shard
-    order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
-    if processes == 1:
-        yield from order.split(size)
-        return
-    for batch in order.split(size):
-        equal = len(batch) // processes * processes
-        if equal:
-            yield batch[rank:equal:processes]
-
-
-@dataclass
-class Phase:
-    """One stage of training: a loss, the modules whose weights it moves, and for how many epochs.
-
-    Parameters
-    ----------
-    loss
-        Function of a `Batch`, returning one number or named parts to be added up.
-    modules
-        The only modules whose weights this phase moves.
-    epochs
-        Passes over `batches`.
-    lr
-        Peak learning rate; None takes the learner's.
-    batches
-        Function of ``(data, generator)`` yielding batches; None takes the learner's.
-    steps
-        Number of batches in an epoch of `batches`; needed beside it.
-    then
-        A second phase whose loss is stepped on the same batch after this one, with an optimiser of its own; its epochs
-        and batches are not used.
-    """
-
-    loss: Callable[[Batch], LossValue]
-    modules: Sequence[nn.Module]
-    epochs: int
-    lr: float | None = None
-    batches: Batches | None = None
-    steps: int | None = None
-    then: Phase | None = None
-
-
 class _Container(nn.Module):
     """All weights of a phase in one module whose forward is the loss: what DDP and mixed precision need to see."""
 
@@ -251,7 +113,7 @@ class _Container(nn.Module):
         return torch.stack([part.reshape(()) for part in parts.values()]).sum(), parts
 
 
-class _Stepper:
+class Stepper:
     """A phase's module and optimiser, set up on the device."""
 
     def __init__(self, fabric: Fabric, phase: Phase, train: Train, total_steps: int) -> None:
@@ -300,7 +162,10 @@ def run(learner: Learner, data: Data, validation: Data | None = None) -> None:
     train: Train = learner.train_
     fabric = _fabric(train)
     if train.devices > 1 and not _under_torchrun():
-        vars(learner).update(torch.load(BytesIO(fabric.launch(_train, learner, data, validation)), weights_only=False))
+        start: Any = fabric.launch
+        learned = torch.load(BytesIO(start(_train, learner, data, validation)), weights_only=False)
+        for name, value in learned.items():
+            setattr(learner, name, value)
     else:
         _train(fabric, learner, data, validation)
 
@@ -321,16 +186,29 @@ def _fabric(train: Train) -> Fabric:
     return Fabric(accelerator=train.accelerator, devices=1, precision=precision)
 
 
-def _ddp(**options: Any) -> DDPStrategy:
-    """Return DDP that leaves buffers alone: row memories are kept equal by `gathered`, not by overwriting all with one."""
-    known = signature(nn.parallel.DistributedDataParallel).parameters
+@contextmanager
+def _few_threads(data: Data) -> Iterator[None]:
+    """Use one thread for rows so small that handing work out costs more than it saves; give the others back after."""
+    before = torch.get_num_threads()
+    if data.x[:1].numel() <= SMALL_ROW:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _ddp(**options: Any) -> Any:
+    """Return DDP that leaves buffers alone: `gathered` keeps row memories equal."""
+    known = signature(nn.parallel.DistributedDataParallel.__init__).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
-    return DDPStrategy(**{name: False}, **options)
+    strategy: Any = DDPStrategy
+    return strategy(**options, **{name: False})
 
 
-def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None) -> bytes:
+def _train(fabric: Fabric, learner: Any, data: Data, validation: Data | None) -> bytes:
     """Train in this process; return what was learned as bytes, which pass between processes whatever they hold."""
-    with torch.random.fork_rng(devices=[], enabled=True):
+    with torch.random.fork_rng(devices=[], enabled=True), _few_threads(data):
         torch.manual_seed(learner.seed_)
         data = data.to(fabric.device)
         data.shard = (fabric.global_rank, fabric.world_size)
@@ -338,7 +216,7 @@ def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None
         learner.start(data)
         for module in learner.modules().values():
             module.to(fabric.device)
-        _Loop(fabric, learner, data, None if validation is None else validation.to(fabric.device)).run()
+        Loop(fabric, learner, data, None if validation is None else validation.to(fabric.device)).run()
     for module in learner.modules().values():
         module.to("cpu")
     learned = BytesIO()
@@ -347,7 +225,7 @@ def _train(fabric: Fabric, learner: Learner, data: Data, validation: Data | None
     return learned.getvalue()
 
 
-class _Loop:
+class Loop:
     """The loop's own state: where it is, the best weights so far, the averaged weights and the history."""
 
     def __init__(self, fabric: Fabric, learner: Learner, data: Data, validation: Data | None) -> None:
@@ -357,7 +235,7 @@ class _Loop:
         self.ema = EMA(learner.net_, self.train.ema) if self.train.ema is not None else None
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.checkpoint = Checkpoint(self) if self.train.checkpoint else None
-        self.bar = _Bar(self.train.progress and fabric.is_global_zero, type(learner).__name__)
+        self.bar = Bar(self.train.progress and fabric.is_global_zero, type(learner).__name__)
 
     def run(self) -> None:
         phases = self.learner.phases()
@@ -372,14 +250,14 @@ class _Loop:
         elif self.best is not None:
             self.learner.net_.load_state_dict(self.best[2])
         self.learner.history_ = self.history
-        _log(self.train.log, self.history)
+        write_log(self.train.log, self.history)
 
     def _phase(self, number: int, phase: Phase, at: dict[str, Any] | None) -> None:
         steps = self.learner.steps(self.data) if phase.batches is None else int(phase.steps or 1)
         total = phase.epochs * math.ceil(steps / self.train.accumulate)
-        steppers = [_Stepper(self.fabric, phase, self.train, total)]
+        steppers = [Stepper(self.fabric, phase, self.train, total)]
         if phase.then is not None:
-            steppers.append(_Stepper(self.fabric, phase.then, self.train, total))
+            steppers.append(Stepper(self.fabric, phase.then, self.train, total))
         first = 0
         if at is not None:
             first = at["epoch"] + 1
@@ -393,7 +271,7 @@ class _Loop:
             if self._stalled(epoch):
                 break
 
-    def _epoch(self, number: int, phase: Phase, epoch: int, steps: int, steppers: list[_Stepper]) -> None:
+    def _epoch(self, number: int, phase: Phase, epoch: int, steps: int, steppers: list[Stepper]) -> None:
         seed = hash((self.learner.seed_, number, epoch)) % 2**62
         generator = torch.Generator().manual_seed(seed)
         torch.manual_seed(seed + self.fabric.global_rank)
@@ -431,113 +309,3 @@ class _Loop:
 
     def _stalled(self, epoch: int) -> bool:
         return self.best is not None and epoch - self.best[1] >= self.train.patience
-
-
-class Checkpoint:
-    """The state after the last complete epoch, written atomically, bound to the data and settings it came from."""
-
-    def __init__(self, loop: _Loop) -> None:
-        self.loop = loop
-        self.path = Path(str(loop.train.checkpoint)) / "checkpoint.pt"
-
-    def fingerprint(self) -> str:
-        """Return what must agree for a resume: the learner's settings and the data."""
-        loop, data = self.loop, self.loop.data
-        settings = {k: repr(v) for k, v in loop.learner.get_params().items() if not k.startswith("train__")}
-        settings["train"] = repr(deepcopy(loop.train).set_params(checkpoint=None, log=None, progress=True))
-        sums = [float(t.double().nan_to_num().sum()) for t in (data.x, data.y)]
-        return repr((sorted(settings.items()), tuple(data.x.shape), sums, loop.learner.seed_))
-
-    def save(self, phase: int, epoch: int, steppers: list[_Stepper]) -> None:
-        """Replace the checkpoint by the present state; a crash while writing leaves the old one."""
-        loop = self.loop
-        state = {
-            "fingerprint": self.fingerprint(), "phase": phase, "epoch": epoch, "history": loop.history,
-            "modules": {name: module.state_dict() for name, module in loop.learner.modules().items()},
-            "tensors": loop.learner.tensors(),
-            "optimizers": [{"optimizer": s.optimizer.state_dict(), "done": s.done} for s in steppers],
-            "ema": None if loop.ema is None else loop.ema.state_dict(),
-            "best": loop.best,
-        }  # fmt: skip
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
-
-    def load(self) -> dict[str, Any] | None:
-        """Restore the state of an earlier run of the same settings and data; None when there is none."""
-        if not self.path.exists():
-            return None
-        loop = self.loop
-        state: dict[str, Any] = torch.load(self.path, map_location=loop.fabric.device, weights_only=True)
-        if state["fingerprint"] != self.fingerprint():
-            raise InputError(
-                f"Train.checkpoint: {self.path} belongs to a run with other data or settings. "
-                "Use another directory, or delete it to start again."
-            )
-        for name, module in loop.learner.modules().items():
-            module.load_state_dict(state["modules"][name])
-        for name, value in state["tensors"].items():
-            setattr(loop.learner, name, value)
-        if loop.ema is not None:
-            loop.ema.load_state_dict(state["ema"])
-        loop.history, loop.best = state["history"], state["best"]
-        return state
-
-
-class _Bar:
-    """A progress bar that appears after two seconds, on a terminal only."""
-
-    def __init__(self, wanted: bool, title: str) -> None:
-        self.wanted, self.title = wanted and sys.stderr.isatty(), title
-        self.started, self.bar, self.task, self.phase = time.monotonic(), None, None, -1
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-
-    def advance(self, phase: int, epoch: int, epochs: int, steps: int) -> None:
-        """Count one step."""
-        if not self.wanted or time.monotonic() - self.started < 2:
-            return
-        if self.bar is None:
-            from rich.console import Console
-            from rich.progress import Progress
-
-            self.bar: Any = Progress(console=Console(stderr=True), transient=True)
-            self.bar.start()
-        if self.phase != phase:
-            self.phase, self.task = phase, self.bar.add_task(self.title, total=epochs * steps, completed=epoch * steps)
-        self.bar.advance(self.task)
-
-
-def _log(directory: str | None, history: list[dict[str, float]]) -> None:
-    """Write the history as CSV and, where those are at hand, to TensorBoard and an active MLflow run."""
-    if directory is None or not history or (dist.is_initialized() and dist.get_rank()):
-        return
-    path = Path(directory)
-    path.mkdir(parents=True, exist_ok=True)
-    names = list(dict.fromkeys(name for row in history for name in row))
-    with (path / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(history)
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        pass
-    else:
-        with SummaryWriter(str(path)) as board:
-            for step, row in enumerate(history):
-                for name, value in row.items():
-                    board.add_scalar(name, value, step)
-    mlflow: Any = sys.modules.get("mlflow")
-    if mlflow is not None and mlflow.active_run() is not None:
-        for step, row in enumerate(history):
-            mlflow.log_metrics(row, step=step)

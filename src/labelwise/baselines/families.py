@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
+from threadpoolctl import threadpool_limits
 
 Family = Literal["linear", "mlp", "boosting"]
 
@@ -22,6 +24,9 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "boosting": {"learning_rate": [0.1, 0.03, 0.3], "leaves": [15, 31, 5]},
 }
 """What each family tunes. The first value of each list is the default; later ones are tried in this order."""
+
+SMALL = 5_000_000
+"""Numbers in X below which one thread is used."""
 
 _MOST_CLASSES_TO_BOOST = 20  # boosting grows one tree per class and round
 _MOST_FEATURES_TO_BOOST = 128  # and looks for splits in every feature
@@ -69,7 +74,7 @@ def _outwards(family: Family, fixed: dict[str, Any]) -> Iterator[Setting]:
 def fit_all(chosen: Iterable[Setting], X: Any, y: np.ndarray, seed: int | None, real: bool) -> dict[Setting, Any]:
     """Fit every setting on standardised rows; linear ones go from strong to weak penalty, each starting at the last."""
     path, fitted, last = sorted(chosen, key=lambda s: (s.family, -s.penalty)), {}, None
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), few_threads(X):
         # A path solution a little before its optimum is as good a baseline, and often a better one.
         warnings.simplefilter("ignore", ConvergenceWarning)
         for setting in path:
@@ -79,6 +84,11 @@ def fit_all(chosen: Iterable[Setting], X: Any, y: np.ndarray, seed: int | None, 
                 model.classes_ = last.classes_
             fitted[setting] = last = model.fit(X, y)
     return fitted
+
+
+def few_threads(X: Any) -> Any:
+    """One OpenMP thread for small X: starting and awaiting more costs boosting more than they save, many times when busy."""
+    return threadpool_limits(limits=1 if math.prod(X.shape) < SMALL else None, user_api="openmp")
 
 
 def _classifier(setting: Setting, y: np.ndarray, seed: int | None) -> Any:

@@ -54,7 +54,7 @@ def run(
     votes: Votes = None, domain: Domain = None, group: Group = None, weight: Weight = None, trusted: Trusted = None,
     task: Task = None, test: Test = None, budget: Budget = "5m", out: Out = None, seed: Seed = 0,
     metric: Annotated[str, typer.Option(help="What the race compares; auto chooses.")] = "auto",
-    method: Annotated[list[str] | None, typer.Option(help="Race this method (repeatable) instead of the advised ones.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Race this method (repeatable), not the advised.")] = None,
     text_model: TextModel = None, resume: Resume = False, overwrite: Overwrite = False, json: Json = False,
 ) -> None:  # fmt: skip
     """Audit a table, race methods against the baseline, train the winner, and write a report."""

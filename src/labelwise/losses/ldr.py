@@ -132,7 +132,7 @@ class ALDR(LDR):
         assert index is not None
         p = (logits / self.row_temperature[index].to(logits.dtype)).softmax(1)
         certainty = 1 - torch.special.entr(p).sum(1, keepdim=True) / math.log(logits.shape[1])
-        new = self.temperature * (1 - certainty / self.alpha)
+        new: Tensor = self.temperature * (1 - certainty / self.alpha)
         rows, values = gathered(index, new.to(self.row_temperature.dtype))
         self.row_temperature[rows] = values
         return new

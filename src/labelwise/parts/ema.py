@@ -33,7 +33,7 @@ class EMA(nn.Module):
         """Move the copy towards `module`: ``w <- decay * w + (1 - decay) * w_module``."""
         self.step += 1
         decay = min(self.decay, 1 - 1 / (int(self.step) + 1))
-        mine, theirs = list(self.module.parameters()), [p.detach() for p in module.parameters()]
+        mine, theirs = ([p.detach() for p in m.parameters()] for m in (self.module, module))
         if mine:
             torch._foreach_lerp_(mine, theirs, 1 - decay)
         for old, new in zip(self.module.buffers(), module.buffers(), strict=True):

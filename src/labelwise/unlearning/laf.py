@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import deepcopy
 from itertools import islice
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 from labelwise.base import Card, Count, InputError, Natural, Positive
 from labelwise.learner import MINI_BATCHES, Classifier, ClassLearner
+from labelwise.nets.base import Network
 from labelwise.parts.ema import frozen
-from labelwise.training import Batch, Batches, Data, Phase, Train, shuffled
+from labelwise.training import Batch, Batches, Data, Phase, shuffled
 
 
 class Coder(nn.Module):
@@ -119,7 +120,7 @@ class LAF(ClassLearner):
         self._forget = _mask(forget, len(self.original_.inputs_.transform(X)))
         return super().fit(X, y, sample_weight, domains)
 
-    def read_targets(self, y: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.bool_], int]:
+    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Take classes from the estimator; a label it does not know counts as unlabelled."""
         codes, labelled, _ = super().read_targets(y)
         known = {label: code for code, label in enumerate(self.original_.classes_.tolist())}
@@ -139,10 +140,15 @@ class LAF(ClassLearner):
         self.forget_ = torch.as_tensor(self._forget, device=data.x.device)
         if not hasattr(self.net_, "features") or not hasattr(self.net_, "head"):
             raise InputError(f"LAF.estimator: its network {type(self.net_).__name__} must have `features` and `head`.")
-        self.origin_ = frozen(self.net_.features)
+        self.origin_ = frozen(self.network.features)
         with torch.no_grad():
             width = self.origin_(data.batch(torch.arange(min(2, len(data)))).x).shape[1]
         self.kept_, self.lost_ = Coder(width), Coder(width)
+
+    @property
+    def network(self) -> Network:
+        """The network being mended, known to have ``features`` and ``head``."""
+        return cast(Network, self.net_)
 
     def phases(self) -> list[Phase]:
         """Describe, then erase and align in turn, then mend the head if asked."""
@@ -150,15 +156,15 @@ class LAF(ClassLearner):
         if not forget.any() or forget.all():
             return []
         everything, short, long = torch.ones_like(forget), self.describe_steps, self.erase_steps
-        align = Phase(self.align, [self.net_.features], 1, self.align_lr)
+        align = Phase(self.align, [self.network.features], 1, self.align_lr)
         phases = [
             Phase(self.describe_all, [self.kept_], 1, 1e-3, self.endless(everything, short), short),
             Phase(self.describe_lost, [self.lost_], 1, 1e-3, self.endless(forget, short), short),
-            Phase(self.erase, [self.net_.features], 1, self.erase_lr, self.endless(~forget, long, forget), long, align),
+            Phase(self.erase, [self.network.features], 1, self.erase_lr, self.endless(~forget, long, forget), long, align),
         ]
         if self.repair_epochs:
             steps = self.repair_epochs * -(-int((~forget).sum()) // self.train_.batch_size)
-            phases.append(Phase(self.repair, [self.net_.head], 1, None, self.endless(~forget, steps), steps))
+            phases.append(Phase(self.repair, [self.network.head], 1, None, self.endless(~forget, steps), steps))
         return phases
 
     def endless(self, rows: Tensor, steps: int, beside: Tensor | None = None) -> Batches:
@@ -175,18 +181,20 @@ class LAF(ClassLearner):
     def describe_all(self, batch: Batch) -> Tensor:
         """Return the auto-encoder loss on representations of all rows."""
         error, kl = self.kept_(self.origin_(batch.x).detach())
-        return (error + 0.025 * kl).mean()
+        value: Tensor = (error + 0.025 * kl).mean()
+        return value
 
     def describe_lost(self, batch: Batch) -> Tensor:
         """Return the auto-encoder loss on representations of the rows to forget."""
         error, kl = self.lost_(self.origin_(batch.x).detach())
-        return (error + 0.025 * kl).mean()
+        value: Tensor = (error + 0.025 * kl).mean()
+        return value
 
     def erase(self, batch: Batch) -> Tensor:
         """Keep the retained on the manifold of all rows, drive the forgotten off theirs."""
         self.kept_.eval(), self.lost_.eval()
-        kept, _ = self.kept_(self.net_.features(batch.x))
-        lost, _ = self.lost_(self.net_.features(batch.unlabelled.x))
+        kept, _ = self.kept_(self.network.features(batch.x))
+        lost, _ = self.lost_(self.network.features(batch.unlabelled.x))
         return bounded(kept).mean() - bounded(lost).mean()
 
     def align(self, batch: Batch) -> Tensor:
@@ -197,12 +205,12 @@ class LAF(ClassLearner):
 
     def drift(self, x: Tensor) -> Tensor:
         """Return one minus the cosine between a row's present and original representation."""
-        return 1 - cosine_similarity(self.net_.features(x), self.origin_(x).detach())
+        return 1 - cosine_similarity(self.network.features(x), self.origin_(x).detach())
 
     def repair(self, batch: Batch) -> Tensor:
         """Return the cross-entropy of the retained labels, through the head only."""
         known = batch.y >= 0
-        scores = self.net_.head(self.net_.features(batch.x).detach())
+        scores = self.network.head(self.network.features(batch.x).detach())
         return (known * cross_entropy(scores, batch.y.clamp_min(0), reduction="none")).sum() / known.sum().clamp_min(1)
 
     def _fitted(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> ClassLearner:

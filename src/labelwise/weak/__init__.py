@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from labelwise.weak.annotators import annotator_quality
 from labelwise.weak.answers import Answers, from_answers
+from labelwise.weak.combined import Aggregated, aggregate
 from labelwise.weak.dawid_skene import DawidSkene, OneCoin
 from labelwise.weak.majority import MajorityVote
 from labelwise.weak.vote_classifier import VoteClassifier
 
-__all__ = ["Answers", "DawidSkene", "MajorityVote", "OneCoin", "VoteClassifier", "annotator_quality", "from_answers"]
+__all__ = [
+    "Aggregated", "Answers", "DawidSkene", "MajorityVote", "OneCoin", "VoteClassifier", "aggregate", "annotator_quality",
+    "from_answers",
+]  # fmt: skip
