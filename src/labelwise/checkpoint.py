@@ -1,0 +1,70 @@
+"""Checkpoints of training: the state after the last complete epoch, on disk or the one before it, never half of one."""
+
+from __future__ import annotations
+
+import os
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from labelwise.base import InputError
+
+if TYPE_CHECKING:
+    from labelwise.training import Loop, Stepper
+
+
+class Checkpoint:
+    """The state after the last complete epoch, written atomically, bound to the data and settings it came from."""
+
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        self.path = Path(str(loop.train.checkpoint)) / "checkpoint.pt"
+
+    def fingerprint(self) -> str:
+        """Return what must agree for a resume: the learner's settings and the data."""
+        loop, data = self.loop, self.loop.data
+        settings = {k: repr(v) for k, v in loop.learner.get_params().items() if not k.startswith("train__")}
+        settings["train"] = repr(deepcopy(loop.train).set_params(checkpoint=None, log=None, progress=True))
+        sums = [float(t.double().nan_to_num().sum()) for t in (data.x, data.y)]
+        return repr((sorted(settings.items()), tuple(data.x.shape), sums, loop.learner.seed_))
+
+    def save(self, phase: int, epoch: int, steppers: list[Stepper]) -> None:
+        """Replace the checkpoint by the present state; a crash while writing leaves the old one."""
+        loop = self.loop
+        state = {
+            "fingerprint": self.fingerprint(), "phase": phase, "epoch": epoch, "history": loop.history,
+            "modules": {name: module.state_dict() for name, module in loop.learner.modules().items()},
+            "tensors": loop.learner.tensors(),
+            "optimizers": [{"optimizer": s.optimizer.state_dict(), "done": s.done} for s in steppers],
+            "ema": None if loop.ema is None else loop.ema.state_dict(),
+            "best": loop.best,
+        }  # fmt: skip
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(self.path)
+
+    def load(self) -> dict[str, Any] | None:
+        """Restore the state of an earlier run of the same settings and data; None when there is none."""
+        if not self.path.exists():
+            return None
+        loop = self.loop
+        state: dict[str, Any] = torch.load(self.path, map_location=loop.fabric.device, weights_only=True)
+        if state["fingerprint"] != self.fingerprint():
+            raise InputError(
+                f"Train.checkpoint: {self.path} belongs to a run with other data or settings. "
+                "Use another directory, or delete it to start again."
+            )
+        for name, module in loop.learner.modules().items():
+            module.load_state_dict(state["modules"][name])
+        for name, value in state["tensors"].items():
+            setattr(loop.learner, name, value)
+        if loop.ema is not None:
+            loop.ema.load_state_dict(state["ema"])
+        loop.history, loop.best = state["history"], state["best"]
+        return state
