@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from abstention.calibration import TempScaling
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -62,8 +61,9 @@ def test_agrees_with_a_derivative_free_search(bias):
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_agrees_with_abstention(bias):
+    peers = pytest.importorskip("abstention.calibration")
     proba, codes = overconfident(600, 3)
-    peer = TempScaling(bias_positions="all" if bias else [], verbose=False)(np.log(proba), np.eye(3)[codes])
+    peer = peers.TempScaling(bias_positions="all" if bias else [], verbose=False)(np.log(proba), np.eye(3)[codes])
     assert fit_scaling(proba, codes, bias=bias)(proba) == pytest.approx(peer(np.log(proba)), abs=2e-3)
 
 
