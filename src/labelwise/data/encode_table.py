@@ -21,10 +21,10 @@ class TableEncoder(Encoder):
     """Turn the columns of a table into standardised float32 features.
 
     Numbers: missing ones become the median, then mean 0 and standard deviation 1. Strings and categories of at most
-    ``max_categories`` values: one column a value, zeros for a value never seen. Strings of more values: TF-IDF of their
-    character triples, reduced to ``n_components``. Dates: year, month, day, hour and seconds since 1970 through
-    `skrub.DatetimeEncoder`, standardised. Only what a column needs is kept: the whole `skrub.TableVectorizer` takes
-    megabytes and some 25 private types to store without executable content.
+    ``max_categories`` values: one column a value, zeros for a value never seen. Strings of more values: TF-IDF of 2 to 4
+    characters, every value counted once, reduced to ``n_components``. Dates: year, month, day, hour, weekday and seconds
+    since 1970 through `skrub.DatetimeEncoder`, standardised. Only what a column needs is kept: a whole
+    `skrub.TableVectorizer` takes megabytes and some 25 private types to store without executable content.
 
     Parameters
     ----------
@@ -82,13 +82,12 @@ class TableEncoder(Encoder):
             self._learn_strings(name, column)
 
     def _learn_strings(self, name: str, column: pd.Series[Any]) -> None:
-        strings = _as_strings(column)
-        values = sorted(set(strings))
+        values = sorted(set(_distinct(column)[1]))
         if len(values) <= self.max_categories:
             self.categories_[name] = values
             return
         reducer = TfidfSVD(n_components=self.n_components, analyzers=("char",), random_state=self.random_state)
-        self.strings_[name] = reducer.fit(strings)
+        self.strings_[name] = reducer.fit(values)
 
     def _learn_dates(self, name: str, column: pd.Series[Any]) -> bool:
         """Learn a column of dates; return False where its strings share no format after all."""
@@ -123,7 +122,9 @@ class TableEncoder(Encoder):
         numbers = np.where(np.isnan(numbers), self.medians_, numbers)
         blocks = [((numbers - self.means_) / self.scales_).astype(np.float32)]
         blocks += [_one_hot(frame[name], values) for name, values in self.categories_.items()]
-        blocks += [reducer.transform(_as_strings(frame[name])) for name, reducer in self.strings_.items()]
+        for name, reducer in self.strings_.items():
+            codes, values = _distinct(frame[name])
+            blocks.append(reducer.transform(values)[codes])
         return np.hstack(blocks)
 
     def feature_names(self) -> list[str]:
@@ -152,15 +153,19 @@ def _spread(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return medians, filled.mean(axis=0), np.where(scales > 1e-12 * (1 + np.abs(medians)), scales, 1.0)
 
 
-def _as_strings(column: pd.Series[Any]) -> list[str]:
-    """Values as stripped strings, so that 3 and 3.0 are one category; missing ones as a category of their own."""
-    return [MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value).strip()
-            for value in column.astype(object)]  # fmt: skip
+def _distinct(column: pd.Series[Any]) -> tuple[np.ndarray, list[str]]:
+    """Number the values of a column, ``(n,)``, and write each one once as a stripped string; 3 and 3.0 alike."""
+    codes, values = pd.factorize(column, use_na_sentinel=True)
+    strings = [f"{value:g}" if isinstance(value, float) else str(value).strip() for value in values]
+    if (codes < 0).any():
+        strings.append(MISSING)  # which code -1 finds as well
+    return codes, strings
 
 
-def _one_hot(column: pd.Series[Any], values: list[str]) -> np.ndarray:
-    codes = pd.Index(values).get_indexer(pd.Index(_as_strings(column)))
-    known = np.flatnonzero(codes >= 0)
-    block = np.zeros((len(column), len(values)), dtype=np.float32)
-    block[known, codes[known]] = 1
+def _one_hot(column: pd.Series[Any], known: list[str]) -> np.ndarray:
+    codes, values = _distinct(column)
+    places = pd.Index(known).get_indexer(pd.Index(values, dtype=object))[codes]
+    rows = np.flatnonzero(places >= 0)
+    block = np.zeros((len(column), len(known)), dtype=np.float32)
+    block[rows, places[rows]] = 1
     return block

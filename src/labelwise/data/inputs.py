@@ -217,10 +217,10 @@ def _spell_alike(label: pd.Series[Any], column: pd.Series[Any]) -> bool:
     """Whether a column of few values matches the label value for value, in both directions."""
     if holds(column) not in {"number", "category"}:
         return False
-    sample = pd.DataFrame({"label": label, "column": column}).dropna()
-    for part in (sample.head(SAMPLE), sample):  # a thousand rows rule out nearly every column
+    for rows in (SAMPLE, len(label)):  # a thousand rows rule out nearly every column
+        part = pd.DataFrame({"label": label.head(rows), "column": column.head(rows)}).dropna()
         left, right = pd.factorize(part["label"])[0].astype(np.int64), pd.factorize(part["column"])[0]
         classes = int(left.max(initial=-1)) + 1
         if right.max(initial=-1) + 1 != classes or len(np.unique(left * classes + right)) != classes:
             return False
-    return 2 <= classes <= 0.5 * len(sample)
+    return 2 <= classes <= 0.5 * len(part)
