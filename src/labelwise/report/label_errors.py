@@ -62,17 +62,17 @@ def _curve(info: Mapping[str, Any]) -> View | None:
         return None
     early = next((point for point in points if point[0] >= 100), points[0])
     said = " ".join(map(_expectation, dict.fromkeys((early, points[-1]))))
-    return {
-        "plot": band(points, said, "rows reviewed, most suspicious first"),
-        "said": said,
-        "table": evenly(points, 12),
-    }
+    unbounded = all(high - low > 0.98 for _, _, low, high in points)
+    if unbounded:
+        points = [(rows, value, value, value) for rows, value, _, _ in points]
+    plot = band(points, said, "rows reviewed, most suspicious first")
+    return {"plot": plot, "said": said, "table": evenly(points, 12), "unbounded": unbounded}
 
 
 def _expectation(point: Point) -> str:
     rows, value, low, high = point
-    spread = f"{percent(low)} to {percent(high)}"
-    return f"Of the first {count(rows)} rows, expect {percent(value)} to be truly wrong ({spread})."
+    spread = f" ({percent(low)} to {percent(high)})" if high - low <= 0.98 else ""
+    return f"Of the first {count(rows)} rows, expect {percent(value)} to be truly wrong{spread}."
 
 
 def _matrix(info: Mapping[str, Any]) -> View | None:
@@ -126,7 +126,7 @@ def _largest(rows: np.ndarray) -> list[tuple[int, int]]:
     np.fill_diagonal(off, 0)
     order = np.argsort(off, axis=None)[::-1][:MAX_CONFUSIONS]
     pairs = [(int(place) // len(off), int(place) % len(off)) for place in order]
-    return [pair for pair in pairs if off[pair] > 0]
+    return [pair for pair in pairs if off[pair] >= 0.5]
 
 
 def _involved(largest: Sequence[tuple[int, int]], n_classes: int) -> list[int]:

@@ -144,8 +144,9 @@ def gain_tile(run: Run) -> View | None:
     winners = challengers[challengers["status"] == "winner"]
     best = (winners if len(winners) else challengers.sort_values("difference", ascending=False)).iloc[0]
     spread = wording.difference_span(metric, best.get("difference_low"), best.get("difference_high"))
-    label = "gain over the baseline" if len(winners) else "best challenger, not proven better"
-    return {"label": label, "value": wording.difference(metric, best["difference"]), "note": spread}
+    label, doubt = ("gain over the baseline", "") if len(winners) else ("best challenger", "not proven better")
+    note = "; ".join(filter(None, (spread, doubt)))
+    return {"label": label, "value": wording.difference(metric, best["difference"]), "note": note}
 
 
 def scores(run: Run) -> View | None:

@@ -210,12 +210,18 @@ def _card(run: Run, item: Mapping[str, Any]) -> View:
         "rows": plural(item["count"], "row") if number(item.get("count")) else "",
         "plot": _share_plot(shares),
         "numbers": others,
-        "levels": ", ".join(sorted({wording.level(estimate.get("level")) for _, estimate in evidence})),
+        "levels": ", ".join(
+            sorted({wording.level(estimate.get("level")) for _, estimate in evidence if _is_range(estimate)})
+        ),
         "next_step": sentence(item.get("next_step"), 400),
         "handles": [clean(name, 40) for name in content.values(item, "handles")][:8],
         "methods": [clean(name, 40) for name in content.values(item, "methods")][:8],
         "examples": label_errors.examples(run.flagged, item.get("kind")),
     }
+
+
+def _is_range(estimate: Mapping[str, Any]) -> bool:
+    return number(estimate.get("low")) is not None and number(estimate.get("low")) != number(estimate.get("high"))
 
 
 def _evidence_item(name: str, estimate: Mapping[str, Any]) -> Item:

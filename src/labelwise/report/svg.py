@@ -15,7 +15,8 @@ from markupsafe import Markup, escape
 
 from labelwise.report.wording import clean
 
-_JOINT = re.compile(r"(?<=[_/.:-])(?=\w)")
+_LONG = re.compile(r"(\S{13,})")
+_JOINT = re.compile(r"(?<=[_/:=,-])(?=\w)")
 
 
 def tag(name: str, *children: object, **attributes: object) -> Markup:
@@ -43,8 +44,8 @@ def foreign(text: object, limit: int = 60) -> Markup:
 
 
 def _breakable(text: str) -> Markup:
-    """Let a long identifier break behind its punctuation rather than inside a word."""
-    return Markup("<wbr>").join(_JOINT.split(text)) if len(text) > 12 and " " not in text else join([text])
+    """Let long identifiers break behind their punctuation rather than inside a word."""
+    return join(Markup("<wbr>").join(_JOINT.split(piece)) for piece in _LONG.split(text))
 
 
 def title(text: str) -> Markup:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from labelwise.report import content, wording
-from labelwise.report.wording import clean, count, number
+from labelwise.report.wording import clean, count, number, plural
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -47,8 +47,10 @@ def understood(info: Mapping[str, Any], terminal: bool | None = None) -> Rendera
 def _understood(info: Mapping[str, Any]) -> Block:
     data = content.part(info, "data")
     columns = content.listing(info, "data", "columns")
-    roles = [f"{clean(item.get('name'), 24)} ({clean(item.get('role'), 12)})" for item in columns[:6]]
-    more = [f"{count(len(columns) - 6)} more"] if len(columns) > 6 else []
+    named = [item for item in columns if item.get("role") != "feature"]
+    roles = [f"{clean(item.get('name'), 24)} ({clean(item.get('role'), 12)})" for item in named[:6]]
+    more = [f"{count(len(named) - 6)} more"] if len(named) > 6 else []
+    more += [plural(len(columns) - len(named), "feature")] if len(columns) > len(named) else []
     rows = [
         ("data", content.data_name(info, 60)),
         ("rows", _rows(data)),
@@ -90,7 +92,7 @@ def _findings(info: Mapping[str, Any]) -> Block:
 
 
 def _size(item: Mapping[str, Any]) -> str:
-    return "" if number(item.get("count")) is None else count(item["count"])
+    return count(item["count"]) if number(item.get("count")) else ""  # 0: it is about the whole data set
 
 
 def _evidence(item: Mapping[str, Any]) -> str:

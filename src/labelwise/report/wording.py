@@ -77,8 +77,8 @@ def count(value: object) -> str:
 
 def plural(value: object, one: str, many: str | None = None) -> str:
     """Count and noun: ``1 row``, ``2 rows``."""
-    found = number(value)
-    return f"{count(value)} {one if found == 1 else many or one + 's'}"
+    shown = count(value)
+    return f"{shown} {one if shown == '1' else many or one + 's'}"
 
 
 def _trim(text: str) -> str:
@@ -203,8 +203,13 @@ def heading(name: object, limit: int = 80) -> str:
 
 
 def sentence(text: object, limit: int = 600) -> str:
-    """Foreign text as a sentence: first letter large, a full stop at its end."""
+    """Foreign text as a sentence: first letter large unless it begins with a name, a full stop at its end.
+
+    >>> sentence("the labels are fine"), sentence("top_up: 3 rows")
+    ('The labels are fine.', 'top_up: 3 rows.')
+    """
     found = clean(text, limit)
     if not found:
         return ""
-    return found[0].upper() + found[1:] + ("" if found[-1] in ".!?…:" else ".")
+    start = found[0].upper() if re.match(r"[a-z]+[ ,.]", found) or len(found) == 1 else found[0]
+    return start + found[1:] + ("" if found[-1] in ".!?…:" else ".")
