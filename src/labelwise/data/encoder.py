@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Self
 
@@ -13,7 +14,7 @@ from labelwise.base import Fields, InputError
 from labelwise.data.naming import listed, nearest
 
 
-class Encoder(Fields):
+class Encoder(Fields, ABC):
     """Template of the encoders: `columns_read` names the columns, `learn` and `encode` do the work.
 
     Everything learned is kept as arrays, strings, numbers and plain containers in attributes ending in an underscore,
@@ -52,25 +53,25 @@ class Encoder(Fields):
         """Fit on `frame` and encode it."""
         return self.fit(frame).transform(frame)
 
+    @abstractmethod
     def describe(self) -> str:
         """Say in a sentence what the columns become."""
-        raise NotImplementedError
 
+    @abstractmethod
     def columns_read(self, frame: pd.DataFrame) -> list[str]:
         """Name the columns of `frame` that `fit` reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def learn(self, frame: pd.DataFrame) -> None:
         """Keep what `encode` needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
         """Encode checked columns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def feature_names(self) -> list[str]:
         """Name the ``d`` features."""
-        raise NotImplementedError
 
     def depends_on(self) -> list[str]:
         """Name what `fit` depends on beside the fields and the frame, such as an installed model."""

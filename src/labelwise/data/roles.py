@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 
@@ -91,8 +92,8 @@ def resolve_roles(
     votes
         Columns of annotators' or labelling functions' votes.
     domain, group, weight, trusted, id, split
-        Source of a row; rows that must stay together in cross-validation; sample weight; whether its label is trusted;
-        a row name to report; train/test marks.
+        Source of a row; rows to keep together in cross-validation; sample weight; whether the label is trusted; name
+        of a row; train/test marks.
     task
         ``classification``, ``regression`` or ``multi-label``. Default: read off the label.
 
@@ -108,28 +109,35 @@ def resolve_roles(
     columns = list(frame.columns)
     named = dict(zip(SINGLE, (text, image, domain, group, weight, trusted, id, split), strict=True))
     single = {role: _one(role, name, columns) for role, name in named.items() if name is not None}
-    labels = expand("label", label, columns) if label is not None else []
-    voters = expand("votes", votes, columns, exclude={*labels, *single.values()}) if votes is not None else []
-    if not labels and not voters:
-        raise InputError(f"label: no label column was named. Name one of the columns {listed(columns)}.")
-    _refuse_two_parts(labels, single)
+    labels, voters = _labels_and_votes(label, votes, columns, single)
     notes = clean_labels(frame[labels[0]], task=task)[1] if len(labels) == 1 else []
-    marks = None if "split" in single else _split_column(frame, [*labels, *voters, *single.values()])
-    if marks is not None:
+    if "split" not in single and (marks := _split_column(frame, {*labels, *voters, *single.values()})):
         single["split"] = marks
         notes.append(f"{marks!r} marks train and test rows, so it is not a feature.")
-    inputs = choose_inputs(frame, labels, text=single.pop("text", None), image=single.pop("image", None),
-                           features=features, taken={*labels, *voters, *single.values()})  # fmt: skip
-    used = {*labels, *voters, *single.values(), *inputs.features, inputs.text, inputs.image}
-    return Roles(label=labels[0] if len(labels) == 1 else None, labels=labels, votes=voters, task=task,
-                 text=inputs.text, image=inputs.image, features=inputs.features, notes=notes + inputs.notes,
-                 unused=[name for name in columns if name not in used], **single)  # fmt: skip
+    taken = {*labels, *voters, *single.values()} - {text, image}
+    inputs = choose_inputs(frame, labels, text=text, image=image, features=features, taken=taken)
+    used = {*taken, *inputs.features, inputs.text, inputs.image}
+    chosen: dict[str, Any] = {**single, "text": inputs.text, "image": inputs.image, "features": inputs.features}
+    unused = [name for name in columns if name not in used]
+    one = labels[0] if len(labels) == 1 else None
+    return Roles(label=one, labels=labels, votes=voters, task=task, unused=unused, notes=notes + inputs.notes, **chosen)
 
 
 def _one(role: str, name: str, columns: list[str]) -> str:
     if name not in columns:
         raise unknown(role, name, columns)
     return name
+
+
+def _labels_and_votes(
+    label: Columns, votes: Columns, columns: list[str], single: dict[str, str]
+) -> tuple[list[str], list[str]]:
+    labels = expand("label", label, columns) if label is not None else []
+    voters = expand("votes", votes, columns, exclude={*labels, *single.values()}) if votes is not None else []
+    if not labels and not voters:
+        raise InputError(f"label: no label column was named. Name one of the columns {listed(columns)}.")
+    _refuse_two_parts(labels, single)
+    return labels, voters
 
 
 def _refuse_two_parts(labels: list[str], single: dict[str, str]) -> None:
@@ -140,7 +148,7 @@ def _refuse_two_parts(labels: list[str], single: dict[str, str]) -> None:
             raise InputError(f"{role}: column {name!r} is already the {others[0]} column. Name another column.")
 
 
-def _split_column(frame: pd.DataFrame, taken: list[str]) -> str | None:
+def _split_column(frame: pd.DataFrame, taken: set[str]) -> str | None:
     for name in frame.columns:
         if name not in taken and str(name).lower() in _SPLIT_NAMES:
             marks = {str(mark).strip().lower() for mark in frame[name].dropna().unique()[:20]}
