@@ -32,8 +32,8 @@ def _of_data(info: Mapping[str, Any]) -> Iterator[str]:
     counts = [rows for raw in content.part(info, "data", "class_counts").values() if (rows := number(raw)) is not None]
     small = sum(rows < 10 for rows in counts)
     if small:
-        verb = "has" if small == 1 else "have"
-        yield f"{plural(small, 'class', 'classes')} {verb} fewer than 10 rows: what is said of each of them is rough."
+        verb, whose = ("has", "its") if small == 1 else ("have", "their")
+        yield f"{plural(small, 'class', 'classes')} {verb} fewer than 10 rows: {whose} own figures are rough."
     labelled = number(content.part(info, "data").get("labelled"))
     if labelled is not None and labelled < 200:
         yield f"There are only {plural(labelled, 'labelled row')}: intervals are wide; a real gain can stay unproven."

@@ -40,6 +40,7 @@ def race(run: Run) -> View | None:
     items = [item for row in rows if (item := _difference(row, metric)) is not None][:MAX_METHODS]
     return {
         "said": _course(run.leaderboard, advice),
+        "reason": sentence(advice.get("reason")),
         "metric": wording.words_of(metric),
         "level": wording.level(advice.get("level")),
         "plot": _difference_plot(items, metric),

@@ -211,5 +211,5 @@ def sentence(text: object, limit: int = 600) -> str:
     found = clean(text, limit)
     if not found:
         return ""
-    start = found[0].upper() if re.match(r"[a-z]+[ ,.]", found) or len(found) == 1 else found[0]
+    start = found[0].upper() if re.match(r"[a-z]+([ ,.]|$)", found) else found[0]
     return start + found[1:] + ("" if found[-1] in ".!?…:" else ".")
