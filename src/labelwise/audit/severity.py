@@ -1,8 +1,8 @@
 """When a measured number is minor, major or critical: one table, with the reason for every row.
 
-A severity is granted by the end of the interval that speaks *against* the finding: the low end where large is bad, the
-high end where small is bad. So a small sample cannot alarm by chance, and what is called major is so at the stated
-confidence.
+``minor`` is granted by the estimate itself. ``major`` and ``critical`` are granted by the end of its interval that speaks
+*against* the finding: the low end where large is bad, the high end where small is bad. So what is called major is so at the
+stated confidence, and a small sample cannot cause alarm by chance.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Rule(NamedTuple):
 
 RULES: dict[str, Rule] = {
     "label errors": Rule(
-        "estimated share of labels that are wrong", 0.002, 0.03, 0.20,
-        "below 0.2 % a review pays little; 3 % is the average of ten public test sets, where rankings of models "
+        "estimated share of labels that are wrong", 0.005, 0.03, 0.20,
+        "below 0.5 % a review pays little; 3 % is the average of ten public test sets, where rankings of models "
         "already change; above 20 % plain training memorises the errors",
     ),
     "missing labels": Rule(
@@ -55,13 +55,17 @@ def severity(kind: str, estimate: Estimate) -> Severity | None:
 
     >>> severity("class imbalance", Estimate(40.0, 12.0, 130.0))
     'major'
-    >>> severity("class imbalance", Estimate(2.0, 1.5, 9.0)) is None
+    >>> severity("class imbalance", Estimate(2.9, 1.5, 9.0)) is None
     True
     """
     rule = RULES[kind]
+    if rule.bad == "large":
+        reached = {"minor": estimate.value, "major": estimate.low, "critical": estimate.low}
+    else:
+        reached = {"minor": -estimate.value, "major": -estimate.high, "critical": -estimate.high}
     granted: Severity | None = None
     for name in SEVERITIES[1:]:
         threshold = getattr(rule, name)
-        if threshold is not None and (estimate.low >= threshold if rule.bad == "large" else estimate.high < threshold):
+        if threshold is not None and reached[name] >= (threshold if rule.bad == "large" else -threshold):
             granted = name
     return granted

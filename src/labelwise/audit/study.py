@@ -6,13 +6,22 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.diagnostics.linear import out_of_fold
+from labelwise.diagnostics.label_noise import LabelNoiseResult
+from labelwise.diagnostics.linear import out_of_fold, scaled
+from labelwise.diagnostics.votes import mixed
+from labelwise.parts.neighbours import Metric, Neighbours, neighbours
 from labelwise.supervision import Kind, Targets
+
+NEIGHBOURS = 10
+"""Neighbours of a row that the checks look at."""
+SAME_KIND = 10.0
+"""Columns whose spreads differ less than this (first to last decile) are taken to be of one kind."""
 
 
 class NotApplicable(Exception):
@@ -46,7 +55,9 @@ class Study:
     domains: NDArray[np.object_] | None = None
     texts: NDArray[np.object_] | None = None
     seed: int = 0
+    exact: bool | Literal["auto"] = "auto"
     deadline: float = float("inf")
+    noise: LabelNoiseResult | None = None
     noise_matrix: pd.DataFrame | None = None
     precision_curve: pd.DataFrame | None = None
     step: Callable[[str], None] = field(default=lambda _: None)
@@ -90,4 +101,25 @@ class Study:
         if self.given_proba is not None:
             return self.given_proba
         self.step("out-of-fold probabilities")
-        return out_of_fold(self.X, self.codes, self.targets.n_classes, rng=self.rng())
+        linear = out_of_fold(self.features, self.codes, self.targets.n_classes, rng=self.rng())
+        return mixed(linear, self.graph.indices, self.codes, rng=self.rng())
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """What distances are measured on: embeddings as they are, tables column by column on one scale.
+
+        Columns of one kind (embeddings, pixels) have spreads of one order; columns of a table have not.
+        """
+        spread = self.X.std(0, dtype=np.float64)
+        kept = spread[spread > 0]
+        same_kind = len(kept) > 16 and np.quantile(kept, 0.9) < SAME_KIND * np.quantile(kept, 0.1)
+        return self.X if same_kind else scaled(self.X)
+
+    @cached_property
+    def graph(self) -> Neighbours:
+        """The nearest neighbours of every row: cosine distances of embeddings, euclidean ones of tables."""
+        if self.n_rows < 2 * NEIGHBOURS:
+            raise NotApplicable(f"{self.n_rows} rows are too few for neighbours")
+        self.step("nearest neighbours")
+        metric: Metric = "cosine" if self.features is self.X else "euclidean"
+        return neighbours(self.features, NEIGHBOURS, metric=metric, exact=self.exact, rng=self.rng())

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labelwise.audit.checks.class_imbalance import class_imbalance, rare_classes
+from labelwise.audit.checks.label_errors import label_errors
 from labelwise.audit.checks.missing_labels import few_labels, missing_labels
 from labelwise.audit.finding import Finding
 from labelwise.audit.study import Study
@@ -20,4 +21,5 @@ CHECKS: dict[str, Check] = {
     "few labels": few_labels,
     "class imbalance": class_imbalance,
     "rare classes": rare_classes,
+    "label errors": label_errors,
 }

@@ -1,0 +1,80 @@
+"""Labels that are probably wrong: which, how many, and how sure that is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise.audit.finding import Finding, Severity
+from labelwise.audit.severity import severity
+from labelwise.audit.study import NotApplicable, Study
+from labelwise.diagnostics.label_noise import LabelNoise, LabelNoiseResult
+from labelwise.noisy import ConfidentLearning
+
+CURVE_POINTS = 40
+"""Lengths of the list at which the precision curve is computed."""
+
+
+def label_errors(study: Study) -> list[Finding]:
+    """Flag by confident learning, and say by a fitted noise model how many of the flags are expected to be right.
+
+    Confident learning alone counts every confident disagreement as an error, also where classes merely overlap. The list
+    is therefore cut at the number of wrong labels that the noise model estimates.
+    """
+    codes = study.codes
+    labelled = np.flatnonzero(codes >= 0)
+    if len(np.unique(codes[labelled])) < 2:
+        raise NotApplicable("fewer than two classes have labelled rows")
+    proba = study.proba
+    noise = study.noise = LabelNoise().measure(codes, proba, rng=study.rng())
+    study.noise_matrix = pd.DataFrame(noise.noise_matrix, index=study.classes, columns=study.classes)
+    grade = severity("label errors", noise.share)
+    if grade is None or not noise.supported:
+        return []
+    rows = _flagged(codes, proba, noise)
+    study.precision_curve = _curve(rows, noise)
+    return [_finding(study, rows, noise, grade)] if len(rows) else []
+
+
+def _flagged(codes: NDArray[np.int64], proba: NDArray[np.floating], noise: LabelNoiseResult) -> NDArray[np.int64]:
+    """Return the flagged rows, the least self-confident first, at most as many as wrong labels are expected."""
+    rows = np.flatnonzero(ConfidentLearning().find_issues(codes, proba))
+    rows = rows[np.argsort(proba[rows, codes[rows]], kind="stable")]
+    expected = int(np.ceil(np.nansum(noise.error_probability)))
+    return rows[:expected].astype(np.int64)
+
+
+def _curve(rows: NDArray[np.int64], noise: LabelNoiseResult) -> pd.DataFrame:
+    lengths = np.unique(np.geomspace(1, max(1, len(rows)), CURVE_POINTS).astype(int))
+    points = [(int(m), *noise.precision(rows[:m])[:3]) for m in lengths if m <= len(rows)]
+    return pd.DataFrame(points, columns=["flagged", "precision", "low", "high"])
+
+
+def _finding(study: Study, rows: NDArray[np.int64], noise: LabelNoiseResult, grade: Severity) -> Finding:
+    codes, proba = study.codes, study.proba
+    suggested = proba[rows].argmax(1).astype(np.int64)
+    given, other = study.labels(codes[rows]), study.labels(suggested)
+    details = pd.DataFrame(
+        {
+            "row": rows,
+            "score": 1 - proba[rows, codes[rows]],
+            "reason": [f"looks like {b}, not {a}" for a, b in zip(given, other, strict=True)],
+            "given_label": given,
+            "suggested_label": other,
+            "confidence": noise.error_probability[rows],
+        }
+    )
+    precision = noise.precision(rows)
+    return Finding(
+        kind="label errors",
+        severity=grade,
+        title=f"About {noise.share.value:.1%} of the labels are wrong",
+        summary=f"{len(rows):,} of {len(codes[codes >= 0]):,} labels are flagged; {precision.value:.0%} of the flags "
+        f"({precision.low:.0%} to {precision.high:.0%}) are expected to be real errors.",
+        evidence={"share of wrong labels": noise.share, "expected precision of the flags": precision},
+        next_step="Review the flagged rows from the top, and race methods that resist label noise.",
+        handles=frozenset({"noise"}),
+        rows=rows,
+        details=details,
+    )
