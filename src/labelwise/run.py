@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 import labelwise
 from labelwise import scores
 from labelwise.advice import RaceResult, baseline_for, next_rows, race, shortlist
+from labelwise.advice.score import choose
 from labelwise.audit import AuditReport, audit
 from labelwise.base import UNLABELED, InputError
 from labelwise.data import Roles, make_encoder, read_table, read_targets, resolve_roles
@@ -143,6 +144,7 @@ def run(job: Job, listener: Listener | None = None) -> Path:
     directory = RunDirectory(job.out)
     directory.check(resume=job.resume, overwrite=job.overwrite)
     data = understand(job)
+    _check_choices(job, data)
     info = _opening(job, data)
     tell.understood(info)
     clock.lap("read")
@@ -258,6 +260,13 @@ def _opening(job: Job, data: Understood) -> dict[str, Any]:
         },
         "audit": None, "advice": None, "scores": None, "model": None,
     }  # fmt: skip
+
+
+def _check_choices(job: Job, data: Understood) -> None:
+    """Refuse a method or metric that the race would refuse, before anything is written."""
+    if job.methods is not None:
+        shortlist([], real=data.real, names=job.methods)
+    choose(job.metric, None if data.real else _counts(data.targets), data.real)
 
 
 def prepare(job: Job, listener: Listener | None = None) -> Understood:

@@ -6,6 +6,8 @@ import ast
 import json as jsonlib
 import re
 import sys
+from difflib import get_close_matches
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +57,7 @@ def fit(*, json: bool, method: str, params: list[str], out: str, overwrite: bool
     from labelwise.advice import from_class
 
     entry = catalogue.find(method)
-    estimator = from_class(entry.cls, random_state=seed).build(dict(map(setting, params)))
+    estimator = from_class(entry.cls, random_state=seed).build(settings_of(entry.cls, params))
     if hasattr(estimator, "check_fields"):
         estimator.check_fields()
     with Progress(silent=json) as listener:
@@ -169,6 +171,18 @@ def setting(text: str) -> tuple[str, Any]:
         return name.strip(), ast.literal_eval(value)
     except (ValueError, SyntaxError):
         return name.strip(), value
+
+
+def settings_of(method: type, texts: list[str]) -> dict[str, Any]:
+    """Return the settings of ``--param``, all of them known to the method's constructor."""
+    chosen = dict(map(setting, texts))
+    known = list(signature(method).parameters)
+    for name in chosen:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"--param: {method.__name__} has no setting {name!r}.{hint} It has {', '.join(known)}.")
+    return chosen
 
 
 def default_out(source: str) -> str:
