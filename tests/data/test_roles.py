@@ -129,6 +129,14 @@ def test_numbers_beside_text_are_noted_unless_declared():
     assert notes == ["'ticket' holds numbers and text (row 39 holds 'A/5'), so it is read as categories."]
 
 
+def test_many_numbers_with_a_word_among_them_are_refused_even_undeclared():
+    spoilt = [f"{value:.3f}" for value in RNG.normal(size=40)]
+    spoilt[7] = "many"
+    with pytest.raises(InputError, match=r"column 'x' holds numbers, but row 7 holds 'many'\. Correct that cell"):
+        resolve_roles(table(x=spoilt), label="y")
+    assert "x" in resolve_roles(table(x=["1", "2", "K", "3"] * 10), label="y").features
+
+
 def test_nothing_usable():
     with pytest.raises(InputError, match=r"no usable input column is left among 'row'.*only names the row"):
         resolve_roles(pd.DataFrame({"y": ["a", "b"] * 20, "row": range(40)}), label="y")

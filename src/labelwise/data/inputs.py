@@ -25,6 +25,9 @@ from labelwise.data.naming import expand, listed
 Columns = str | Iterable[str] | None
 """A column name, a comma-separated string, a glob such as ``'e*'``, or a list of these."""
 
+MANY = 20
+"""More different values than this are measurements rather than categories."""
+
 _SAYS: dict[Holds, str] = {
     "number": "numbers", "vector": "vectors", "image": "images", "category": "categories", "text": "free text",
     "date": "dates", "other": "nested values", "empty": "nothing",
@@ -93,6 +96,8 @@ def _usable(
     frame: pd.DataFrame, free: Sequence[str], kinds: dict[str, Holds], labels: Collection[str]
 ) -> tuple[list[str], list[str]]:
     """Leave out what cannot help, each column for the first reason that holds."""
+    for name in free:
+        _refuse_spoilt_numbers(frame[name])
     label = _one_label(frame, labels)
     reasons: dict[str, Callable[[str], bool]] = {
         "the same value in every row": lambda name: is_constant(frame[name]),
@@ -149,19 +154,30 @@ def _check_feature(column: pd.Series[Any]) -> None:
             f"{place(column, present)}. {remedy}"
         )
     if _partly_numbers(column):
-        raise InputError(
-            f"features: column {str(column.name)!r} holds numbers, but "
-            f"{place(column, present & ~number_like(column))}. Correct that cell, empty it, or leave the column out."
-        )
+        raise _stray_text(column)
     _refuse_infinite(column)
 
 
-def _partly_numbers(column: pd.Series[Any]) -> bool:
-    """Whether at least half of a column's strings, but not all, are numbers: it was meant to hold them."""
+def _stray_text(column: pd.Series[Any]) -> InputError:
+    where = place(column, column.notna().to_numpy() & ~number_like(column))
+    return InputError(
+        f"features: column {str(column.name)!r} holds numbers, but {where}. "
+        "Correct that cell, empty it, or leave the column out."
+    )
+
+
+def _partly_numbers(column: pd.Series[Any], share: float = 0.5) -> bool:
+    """Whether at least a `share` of a column's strings, but not all, are numbers: it was meant to hold them."""
     if holds(column) != "category" or isinstance(column.dtype, pd.CategoricalDtype):
         return False
     present, numbers = column.notna().sum(), number_like(column).sum()
-    return bool(0.5 * present <= numbers < present)
+    return bool(share * present <= numbers < present)
+
+
+def _refuse_spoilt_numbers(column: pd.Series[Any]) -> None:
+    """Refuse, even where nothing was declared, a column of many different numbers with a few words in it."""
+    if _partly_numbers(column, share=0.95) and column.nunique() > MANY:
+        raise _stray_text(column)
 
 
 def _refuse_infinite(column: pd.Series[Any]) -> None:
