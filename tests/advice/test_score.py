@@ -104,7 +104,12 @@ def test_a_matrix_near_to_singular_is_not_used():
 
 @pytest.mark.parametrize(
     ("counts", "name"),
-    [([50, 50], "accuracy"), ([25, 75], "accuracy"), ([20, 80], "balanced accuracy"), ([5, 5, 90], "balanced accuracy")],
+    [
+        ([50, 50], "accuracy"),
+        ([25, 75], "accuracy"),
+        ([20, 80], "balanced accuracy"),
+        ([5, 5, 90], "balanced accuracy"),
+    ],
 )
 def test_lopsided_classes_are_scored_by_recall(counts, name):
     assert choose("auto", counts).name == name

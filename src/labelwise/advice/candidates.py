@@ -51,44 +51,48 @@ class Candidate:
     note: str = ""
 
     def draws(self, number: int, seed: int) -> list[Params]:
-        """Return at most `number` different settings: the defaults, and random ones of the tables in turns."""
-        tables = [self.tune] if isinstance(self.tune, Mapping) else list(self.tune)
-        rng = np.random.default_rng([seed, *self.name.encode()])
-        queues = [_shuffled(table, rng) for table in tables]
-        if len(tables) > 1:  # families: the first value of each hyper-parameter is a family's default
-            queues = [itertools.chain([_first(t)], q) for t, q in zip(tables, queues, strict=True)]
-        turns = itertools.chain([{}], (p for turn in itertools.zip_longest(*queues) for p in turn if p))
-        chosen: dict[str, Params] = {}
-        for params in turns:
-            if len(chosen) == number:
-                break
-            if not self._is_default(params, chosen):
-                chosen[describe(params)] = params
-        return list(chosen.values())
+        """Return at most `number` different settings: the defaults, then random ones of the tables in turns."""
+        tables: list[Grid] = [self.tune] if isinstance(self.tune, Mapping) else [*self.tune] or [{}]
+        rng, seen = np.random.default_rng([seed, *self.name.encode()]), set[str]()
+        queues = [self._new(_shuffled(table, rng, defaults_first=len(tables) > 1), seen) for table in tables]
+        queues[0] = itertools.chain([{}], queues[0])
+        turns = (params for turn in itertools.zip_longest(*queues) for params in turn if params is not None)
+        return list(itertools.islice(turns, number))
 
-    def _is_default(self, params: Params, chosen: Mapping[str, Params]) -> bool:
-        """Say whether `params` only spell out what the defaults, drawn first, are anyway."""
-        if not params or not chosen:
-            return False
-        defaults: Params = getattr(self.build({}), "get_params", dict)()
-        return all(name in defaults and defaults[name] is not None and _same(defaults[name], value)
-                   for name, value in params.items())  # fmt: skip
+    def _new(self, settings: Iterator[Params], seen: set[str]) -> Iterator[Params]:
+        """Pass on settings that are not `seen` yet and do not spell out what the defaults are anyway."""
+        defaults: Params | None = None
+        for params in settings:
+            if defaults is None:
+                defaults = self._defaults()
+            if params and describe(params) not in seen and not _within(params, defaults):
+                seen.add(describe(params))
+                yield params
 
-
-def _first(table: Grid) -> Params:
-    return {name: values[0] for name, values in table.items()}
+    def _defaults(self) -> Params:
+        """Return the hyper-parameters of the estimator built from nothing, as far as it tells them."""
+        try:
+            return dict(self.build({}).get_params())
+        except Exception:  # a method that cannot be built fails in its first fit, where that is noted
+            return {}
 
 
-def _same(one: Any, other: Any) -> bool:
-    return type(one) is type(other) and repr(one) == repr(other)
+def _within(params: Params, defaults: Params) -> bool:
+    return all(
+        defaults.get(name) is not None and type(defaults[name]) is type(value) and repr(defaults[name]) == repr(value)
+        for name, value in params.items()
+    )
 
 
-def _shuffled(table: Grid, rng: np.random.Generator) -> Iterator[Params]:
-    """Yield all combinations of a table in random order, without listing them."""
+def _shuffled(table: Grid, rng: np.random.Generator, defaults_first: bool) -> Iterator[Params]:
+    """Yield all combinations of a table in random order, without listing them.
+
+    In the table of a family, the first value of each hyper-parameter is the family's default, and is drawn first.
+    """
     sizes = [len(values) for values in table.values()]
     total = math.prod(sizes)
     order = rng.permutation(total) if total <= 10_000 else rng.integers(total, size=10_000)
-    for place in order:
+    for place in [0, *order] if defaults_first else order:
         step = np.unravel_index(int(place), sizes) if sizes else ()
         yield {name: values[int(i)] for (name, values), i in zip(table.items(), step, strict=True)}
 

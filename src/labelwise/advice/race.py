@@ -210,7 +210,7 @@ class _Race:
         """Run all stages; the first of the result is the baseline."""
         everyone = [baseline, *challengers]
         draws = self._plan(baseline, challengers, draws) if self.budget < math.inf else draws
-        self.total = self._count(draws) * len(everyone)
+        self.total = sum(self._count(len(e.candidate.draws(draws, self.seed))) for e in everyone if not e.out)
         for entrant in everyone:
             if not entrant.out:
                 self._select(entrant, draws)
