@@ -1,6 +1,6 @@
 """Charts of the report, drawn here as SVG and HTML: no plotting library is shipped with the page.
 
-Plotly's script alone is 4.5 MB, needs JavaScript to show anything, ignores print and dark mode, and asks for a looser
+Plotly's script alone is 4.8 MB, needs JavaScript to show anything, ignores print and dark mode, and asks for a looser
 security policy. A page for a manager's phone wants the opposite: these charts are text and shapes in the page itself,
 take their colours from the style sheet (light, dark, paper), keep their text size at any width, carry their numbers as
 readable text, and weigh a few kilobytes each.
