@@ -185,7 +185,8 @@ def refresh() -> None:
 def _module(room: str) -> ModuleType | None:
     """Import a room; None when it does not exist, or needs a package that is not installed."""
     try:
-        return importlib.import_module(f"labelwise.{room}")
+        module = importlib.import_module(f"labelwise.{room}")
+        return module if getattr(module, "__file__", None) else None  # a folder without __init__ is none yet
     except ModuleNotFoundError as missing:
         absent = missing.name or ""
         if absent == f"labelwise.{room}" or not absent.startswith("labelwise"):

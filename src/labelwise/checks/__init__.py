@@ -19,7 +19,7 @@ from typing import Any
 
 from labelwise.checks import claimed, documents, estimators, inputs, losses, sklearn_suite
 from labelwise.checks.check import Check
-from labelwise.checks.trials import Trial, trial_of
+from labelwise.checks.trials import Trial, fits_features, trial_of
 
 __all__ = ["Check", "Trial", "check_method", "method_checks", "trial_of"]
 
@@ -40,7 +40,8 @@ def method_checks(cls: type[Any]) -> Iterator[Check]:
     elif hasattr(cls, "fit"):
         yield from estimators.checks(cls)
         yield from inputs.checks(cls)
-        yield from sklearn_suite.checks(cls)
+        if fits_features(cls):
+            yield from sklearn_suite.checks(cls)
 
 
 def check_method(cls: type[Any]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from labelwise import catalogue
 from labelwise.checks.sklearn_suite import tally
+from labelwise.checks.trials import fits_features
 
 
 def report(names: Sequence[str] = ()) -> str:
@@ -15,7 +16,7 @@ def report(names: Sequence[str] = ()) -> str:
     lines = ["| estimator | passed | of | share | declared failures | failed |", "|---|---|---|---|---|---|"]
     total = [0, 0]
     for entry in entries:
-        if entry.kind == "loss" or not hasattr(entry.cls, "fit"):
+        if entry.kind == "loss" or not hasattr(entry.cls, "fit") or not fits_features(entry.cls):
             continue
         told = tally(entry.cls)
         passed, of = len(told["passed"]), len(told["passed"]) + len(told["declared"]) + len(told["failed"])

@@ -13,7 +13,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 
 from labelwise.checks.check import Check, raised, require
-from labelwise.checks.trials import Trial, light, trial_of
+from labelwise.checks.trials import Trial, fits_features, light, trial_of
 
 Spoil = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -24,13 +24,14 @@ def _put(X: Any, value: float) -> Any:
     return spoilt
 
 
+NO_Y = r"\by\b|votes"
 ALWAYS: dict[str, tuple[Spoil, str]] = {
-    "fewer labels than rows": (lambda X, y: (X, y[:-1]), r"inconsistent|rows|length|samples"),
-    "no rows": (lambda X, y: (X[:0], y[:0]), r"0 sample|no rows|empty|at least"),
+    "more rows than labels": (lambda X, y: (np.r_[X, X[:1]], y), r"inconsistent|rows|length|samples"),
+    "no rows": (lambda X, y: (X[:0], None if y is None else y[:0]), r"0 sample|no rows|empty|at least|no votes"),
     "X of one dimension": (lambda X, y: (X[:, 0], y), r"2D|dimension|shape"),
     "infinity in X": (lambda X, y: (_put(X, np.inf), y), r"inf"),
     "text in X": (lambda X, y: (np.full(X.shape, "a", dtype=object), y), r"convert|string|float|number"),
-    "no y": (lambda X, y: (X, None), r"\by\b"),
+    "no y": (lambda X, y: (X, None), NO_Y),
 }
 BY_KIND: dict[str, dict[str, tuple[Spoil, str]]] = {
     "classes": {
@@ -52,23 +53,23 @@ BY_KIND: dict[str, dict[str, tuple[Spoil, str]]] = {
 
 def checks(cls: type[Any]) -> Iterator[Check]:
     """Yield a check for every row of the table that applies."""
+    yield Check("refuses to predict before fit", cls, _not_fitted)
+    if not fits_features(cls):
+        return
     table = dict(ALWAYS)
-    if hasattr(cls, "trial"):
-        table = {}
-    else:
-        for kind, rows in BY_KIND.items():
-            table |= rows if kind in cls.card.supervision else {}
-        yield Check("refuses NaN in X", cls, _nan_in_X)
-        yield Check("refuses other features at predict", cls, _other_features)
+    for kind, rows in BY_KIND.items():
+        table |= rows if kind in cls.card.supervision else {}
     for name, (spoil, told) in table.items():
         yield Check(f"refuses {name}", cls, partial(_refused, spoil=spoil, told=told))
-    yield Check("refuses to predict before fit", cls, _not_fitted)
+    yield Check("refuses NaN in X", cls, _nan_in_X)
+    yield Check("refuses other features at predict", cls, _other_features)
 
 
 def _refused(cls: type[Any], *, spoil: Spoil, told: str) -> None:
     trial = trial_of(cls)
     X, y = spoil(trial.X, trial.y)
-    _error(lambda: light(cls, **trial.fields).fit(X, y, **_cut(trial, X)), told)
+    beside = {} if y is None and trial.y is None and told == NO_Y else _cut(trial, X)
+    _error(lambda: light(cls, **trial.fields).fit(X, y, **beside), told)
 
 
 def _cut(trial: Trial, X: Any) -> dict[str, Any]:

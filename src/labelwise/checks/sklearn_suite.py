@@ -12,12 +12,12 @@ from unittest import SkipTest
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from labelwise.checks.check import Check, require
-from labelwise.checks.trials import light
+from labelwise.checks.trials import light, trial_of
 
 
 def checks(cls: type[Any]) -> Iterator[Check]:
     """Yield every check of scikit-learn that applies to `cls`, and one of the card's declared failures."""
-    estimator = light(cls, None) if not hasattr(cls, "trial") else light(cls, None, **cls.trial().get("fields", {}))
+    estimator = light(cls, None, 64, **trial_of(cls).fields)
     declared: dict[str, str] = cls.card.expected_failed_checks
     seen: Counter[str] = Counter()
     with warnings.catch_warnings():
