@@ -401,12 +401,13 @@ class MultiLabelClassifier(ClassLearner):
 
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Check that labels ``(n, L)`` are 1, 0 or -1; spread one class per row over indicator columns."""
-        self.single_ = np.ndim(y) == 1
+        values = np.asarray(y)
+        column = values.ndim == 2 and values.shape[1] == 1 and not np.isin(values, (-1, 0, 1)).all()
+        self.single_ = values.ndim == 1 or column
         if self.single_:
-            codes, labelled, n_classes = super().read_targets(y)
+            codes, labelled, n_classes = super().read_targets(y if values.ndim == 1 else values[:, 0])
             labels = np.where(labelled[:, None], codes[:, None] == np.arange(n_classes), UNLABELED).astype(np.int8)
             return labels, labelled, n_classes
-        values = np.asarray(y)
         if values.ndim != 2:
             raise InputError(f"y must have shape (n, L) with one column a label. Got shape {values.shape}.")
         wrong = ~np.isin(values, (-1, 0, 1))

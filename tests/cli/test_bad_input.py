@@ -61,6 +61,8 @@ def missing_test_column(folder: Path) -> list[str]:
     return csv(folder, table(), "--test", str(folder / "test.csv"))
 
 
+MIXED = b'{"size":1,"kind":1}\n{"size":2,"kind":"a"}\n{"size":3,"kind":1}\n'
+
 CASES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "missing file": (lambda f: [str(f / "none.csv"), "--label", "kind"], r"none\.csv"),
     "nearest file": (lambda f: [csv(f, table())[0].replace("t.csv", "tt.csv"), "--label", "kind"], r"t\.csv"),
@@ -75,7 +77,7 @@ CASES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "all labels missing": (with_column("kind", None), r"'kind'.*missing"),
     "one class only": (with_column("kind", "cat"), r"'kind'.*cat"),
     "an id column as label": (with_column("kind", [f"id{i}" for i in range(40)]), r"'kind'"),
-    "mixed labels": (lambda f: raw(f, "t.jsonl", b'{"size":1,"kind":1}\n{"size":2,"kind":"a"}\n{"size":3,"kind":1}\n'), r"'kind'.*row"),
+    "mixed labels": (lambda f: raw(f, "t.jsonl", MIXED), r"'kind'.*row"),
     "infinite feature": (with_column("size", [np.inf] + [1.0] * 39), r"'size'.*row 0"),
     "text for numbers": (
         lambda f: csv(f, table().assign(size=["12"] * 7 + ["large"] + ["3"] * 32), "--features", "size"), r"'size'.*row 7",
