@@ -170,9 +170,9 @@ class Short(Good):
 
 
 def test_check_method_reports_all_failures_together():
-    with pytest.raises(ExceptionGroup, match="Good fails 3 checks") as error:
+    with pytest.raises(ExceptionGroup, match="Short fails 3 checks") as error:
         check_method(Short)
-    notes = [note.removeprefix("check: Good: ") for failure in error.value.exceptions for note in failure.__notes__]
+    notes = [note.removeprefix("check: Short: ") for failure in error.value.exceptions for note in failure.__notes__]
     assert notes == ["summary is a sentence", "examples run", "survives saving and loading"]
 
 
