@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from labelwise.advice.score import choose
 from labelwise.audit import AuditReport, audit
 from labelwise.base import UNLABELED, InputError
 from labelwise.data import Roles, make_encoder, read_table, read_targets, resolve_roles
-from labelwise.data.cache import encoded
+from labelwise.data.cache import encoded, fitted
 from labelwise.data.naming import nearest
 from labelwise.model import Model, proba_frame
 from labelwise.persistence import save
@@ -249,6 +251,7 @@ def _opening(job: Job, data: Understood) -> dict[str, Any]:
     ]
     return {
         "labelwise": labelwise.__version__, "status": "running",
+        "versions": {"Python": python_version(), **{name: version(name) for name in ("numpy", "scikit-learn", "torch")}},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": job.command(), "seed": job.seed, "budget_seconds": job.budget,
         "data": {
@@ -289,7 +292,7 @@ def _encode(job: Job, data: Understood, tell: Listener) -> None:
     encoder = make_encoder(
         data.frame, data.roles, text_model=job.text_model, image_size=job.image_size, random_state=job.seed
     )
-    data.encoder = encoder.fit(data.frame[~data.test])
+    data.encoder = fitted(encoder, data.frame[~data.test])
     data.X = encoded(data.encoder, data.frame)
     tell.step("encode", 1.0)
 
@@ -456,7 +459,8 @@ def _preview(data: Understood, row: int) -> str:
     if roles.text or roles.image:
         value = data.frame[roles.text or roles.image].iloc[row]
         return "image" if isinstance(value, bytes) else str(value)[:PREVIEW]
-    return ", ".join(f"{name}={data.frame[name].iloc[row]}" for name in roles.features[:4])[:PREVIEW]
+    values = [(name, data.frame[name].iloc[row]) for name in roles.features[:4]]
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, (float, np.floating)) else f"{n}={v}" for n, v in values)[:PREVIEW]
 
 
 def three_things(info: dict[str, Any]) -> list[str]:

@@ -34,7 +34,8 @@ def run(*, json: bool, budget: str = "5m", out: str | None = None, source: str, 
     if json:
         print_json({"run": str(directory), "report": str(directory / "report.html"), **info})
         return
-    listener.show(summary(info))
+    board = directory / "leaderboard.parquet"
+    listener.show(summary(info, pd.read_parquet(board).to_dict("records") if board.exists() else ()))
     print(f"\nReport: {(directory / 'report.html').absolute()}")
 
 
