@@ -35,7 +35,8 @@ def run(*, json: bool, budget: str = "5m", out: str | None = None, source: str, 
         print_json({"run": str(directory), "report": str(directory / "report.html"), **info})
         return
     board = directory / "leaderboard.parquet"
-    listener.show(summary(info, pd.read_parquet(board).to_dict("records") if board.exists() else ()))
+    lines: list[Any] = pd.read_parquet(board).to_dict("records") if board.exists() else []
+    listener.show(summary(info, lines))
     print(f"\nReport: {(directory / 'report.html').absolute()}")
 
 

@@ -160,7 +160,9 @@ class LAF(ClassLearner):
         phases = [
             Phase(self.describe_all, [self.kept_], 1, 1e-3, self.endless(everything, short), short),
             Phase(self.describe_lost, [self.lost_], 1, 1e-3, self.endless(forget, short), short),
-            Phase(self.erase, [self.network.features], 1, self.erase_lr, self.endless(~forget, long, forget), long, align),
+            Phase(
+                self.erase, [self.network.features], 1, self.erase_lr, self.endless(~forget, long, forget), long, align
+            ),
         ]
         if self.repair_epochs:
             steps = self.repair_epochs * -(-int((~forget).sum()) // self.train_.batch_size)
