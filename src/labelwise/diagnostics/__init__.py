@@ -2,7 +2,42 @@
 
 from __future__ import annotations
 
+from labelwise.diagnostics.covariate_shift import DomainClassifier, DomainResult
+from labelwise.diagnostics.duplicates import DuplicateResult, NearDuplicates
+from labelwise.diagnostics.frechet import (
+    FrechetDistance,
+    FrechetResult,
+    PriorShift,
+    PriorShiftResult,
+    class_coverage,
+    frechet_distance,
+)
 from labelwise.diagnostics.imbalance import Imbalance, ImbalanceResult
 from labelwise.diagnostics.label_noise import LabelNoise, LabelNoiseResult
+from labelwise.diagnostics.label_shift import LabelShiftResult, LabelShiftTest
+from labelwise.diagnostics.outliers import NeighbourOutliers, OpenSetShare, OutlierResult
+from labelwise.diagnostics.rankme import ParticipationRatio, RankMe
 
-__all__ = ["Imbalance", "ImbalanceResult", "LabelNoise", "LabelNoiseResult"]
+__all__ = [
+    "DomainClassifier",
+    "DomainResult",
+    "DuplicateResult",
+    "FrechetDistance",
+    "FrechetResult",
+    "Imbalance",
+    "ImbalanceResult",
+    "LabelNoise",
+    "LabelNoiseResult",
+    "LabelShiftResult",
+    "LabelShiftTest",
+    "NearDuplicates",
+    "NeighbourOutliers",
+    "OpenSetShare",
+    "OutlierResult",
+    "ParticipationRatio",
+    "PriorShift",
+    "PriorShiftResult",
+    "RankMe",
+    "class_coverage",
+    "frechet_distance",
+]

@@ -150,6 +150,13 @@ def out_of_fold(
     return proba
 
 
+def discriminant(train: Floats, codes: Codes, test: Floats, *, shrinkage: float = 0.03) -> NDArray[np.float64]:
+    """Return scores of the `test` rows that grow with the probability of class 1 of 0 and 1."""
+    ((slopes, offsets),) = _weights(_sums(train, codes, 2), (shrinkage,))
+    scores: NDArray[np.float64] = (test @ slopes + offsets).astype(np.float64)
+    return scores[:, 1] - scores[:, 0]
+
+
 def _tune(
     Z: Floats, codes: Codes, fold: Codes,
     models: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]], rng: np.random.Generator,
