@@ -150,6 +150,7 @@ def _beside_features(cls: type[Any]) -> Trial:
 def _with_needs(cls: type[Any], trial: Trial) -> Trial:
     n = len(trial.X)
     given: dict[str, Callable[[], Trial]] = {
+        "distances": lambda: trial,  # by default every two classes are equally far apart
         "votes": lambda: _beside_features(cls),
         "forget": lambda: replace(trial, fit={**trial.fit, "forget": np.arange(n) < n // 10}),
         "target rows": lambda: replace(trial, y=np.where(np.arange(n) % 3 == 0, UNLABELED, trial.y)),
