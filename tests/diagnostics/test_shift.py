@@ -41,7 +41,7 @@ def test_power(kind):
 def test_separate_sets_have_auc_one():
     rng = np.random.default_rng(0)
     auc = DomainClassifier(random_state=0).measure(rng.normal(size=(50, 3)), rng.normal(size=(70, 3)) + 30).auc
-    assert auc.value == 1.0 and auc.low > 0.98
+    assert auc.value == 1.0 and auc.low > 0.95
 
 
 @settings(max_examples=40)

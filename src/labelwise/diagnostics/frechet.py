@@ -135,13 +135,9 @@ class FrechetDistance(Method, Fields):
         for _ in range(self.repeats):
             both = _draw(pooled, 2 * size, rng)
             mixed.append(frechet_distance(both[:size], both[size:]))
-        distance, null = (
-            spread(float(np.mean(apart)), apart, self.level),
-            spread(float(np.mean(mixed)), mixed, self.level),
-        )
-        return FrechetResult(
-            distance, null, self._limit(a, b, size, float(np.std(apart)), rng), size, distance.low > null.high
-        )
+        distance, null = (spread(float(np.mean(d)), d, self.level) for d in (apart, mixed))
+        limit = self._limit(a, b, size, float(np.std(apart)), rng)
+        return FrechetResult(distance, null, limit, size, distance.low > null.high)
 
     def _project(self, a: Any, b: Any, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
         if a.shape[1] != b.shape[1]:
