@@ -18,6 +18,7 @@ from labelwise.advice.ledger import Prediction
 from labelwise.advice.score import CLASS_METRICS, REAL_METRICS, Metric, choose, corrected
 from labelwise.advice.splits import Rows, Split, real_strata
 from labelwise.base import InputError
+from labelwise.baselines.families import few_threads
 from labelwise.supervision import Kind, Targets, infer
 
 
@@ -88,7 +89,7 @@ class Problem:
 
     def out_of_fold(self, estimator: Any, split: Split) -> tuple[dict[str, float], Prediction]:
         """Fit on the training rows and return the scores and the predictions, (b, K) or (b, m), of the test rows."""
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), few_threads(self.X):
             warnings.simplefilter("ignore")  # of many fits that nobody watches; failures are kept in the leaderboard
             estimator.fit(_safe_indexing(self.X, split.train), self.y[split.train])
             prediction = self._predict(estimator, _safe_indexing(self.X, split.test))

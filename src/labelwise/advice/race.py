@@ -29,10 +29,11 @@ from labelwise.base import InputError
 
 Progress = Callable[[str, float], None]
 
-PROBE_ROWS = 2000
+PROBE_ROWS = 1000
 """The first fit of a method uses at most so many rows; its time is extrapolated in proportion."""
-BASELINE_SHARE = 0.4
-"""Part of the budget that the baseline's first round may take; with more, the race is held on a part of the rows."""
+ROUND_SHARE = 0.15
+"""Part of the budget that one method's first round may take: where the baseline takes more, the race is held on a part
+of the rows, and settings that take more are not chosen, whoever's they are."""
 FEWEST_ROWS = 1000
 """A race is not held on a part with fewer labelled rows than this."""
 TUNING_SHARE = 0.5
@@ -170,6 +171,7 @@ class _Entrant:
     fits: dict[str, Fit] = field(default_factory=dict)  # a scoring split each
     seconds: float = 0.0
     fitted_rows: int = 0
+    spent: dict[str, tuple[float, int]] = field(default_factory=dict)  # seconds and rows of each setting
     dropped: str = ""
     failed: str = ""
 
@@ -181,6 +183,18 @@ class _Entrant:
     def rate(self) -> float:
         """Seconds a training row, so far."""
         return self.seconds / self.fitted_rows if self.fitted_rows else 0.0
+
+    def rate_of(self, params: Params) -> float:
+        """Seconds a training row of one setting; of all, where it was not fitted yet."""
+        seconds, rows = self.spent.get(describe(params), (0.0, 0))
+        return seconds / rows if rows else self.rate
+
+    def count(self, params: Params, seconds: float, rows: int) -> None:
+        """Add the time of a fit."""
+        self.seconds += seconds
+        self.fitted_rows += rows
+        before = self.spent.get(describe(params), (0.0, 0))
+        self.spent[describe(params)] = before[0] + seconds, before[1] + rows
 
 
 class _Race:
@@ -252,7 +266,7 @@ class _Race:
     def _shrink(self, baseline: _Entrant) -> None:
         """Race on a part of the rows where even the baseline would take too large a share of the time for all."""
         rows, rng = self.problem.rows, np.random.default_rng(self.seed)
-        parts = int(baseline.rate * self._round_rows() / (BASELINE_SHARE * self.budget))
+        parts = round(baseline.rate * self._round_rows() / (ROUND_SHARE * self.budget))
         parts = min(parts, int(rows.scorable.sum()) // FEWEST_ROWS)
         if parts > 1:
             kept = sample(rows, parts, rng)
@@ -279,8 +293,7 @@ class _Race:
         fit = self.ledger.run(key, work)
         self.done += 1
         self._tell(f"{'Comparing' if keep else 'Tuning'} {entrant.candidate.name}")
-        entrant.seconds += fit.seconds
-        entrant.fitted_rows += len(split.train)
+        entrant.count(params, fit.seconds, len(split.train))
         if fit.failed and not params:
             entrant.failed = fit.error
         return fit
@@ -302,14 +315,22 @@ class _Race:
         options = entrant.candidate.draws(draws, self.seed)
 
         def score(i: int, split: Split) -> tuning.Pair:
+            if i and self._too_slow(entrant, options[i]):
+                return tuning.WORST
             fit = self._fit(entrant, options[i], split)
-            return tuning.WORST if fit.failed else (fit.scores["score"], fit.scores["finer"])
+            slow = i and self._too_slow(entrant, options[i])
+            return tuning.WORST if fit.failed or slow else (fit.scores["score"], fit.scores["finer"])
 
         sides = [tuning.halve(len(options), splits, score) for splits in self.schedule.selection]
         entrant.chosen = [options[tuning.best_of(scores)] for scores in sides]
         joint = {i: sides[0][i] + sides[1][i] for i in range(len(options))}
         best = tuning.best_of(joint)
         entrant.final, entrant.standing = options[best], tuning.mean(joint[best])
+
+    def _too_slow(self, entrant: _Entrant, params: Params) -> bool:
+        """Whether a round with these settings would take more than a method's part of the budget."""
+        known = describe(params) in entrant.spent
+        return known and entrant.rate_of(params) * self._round_rows() > ROUND_SHARE * self.budget
 
     # -- comparison
 
@@ -321,7 +342,7 @@ class _Race:
         self._score(number, baseline, must=number == 0)
         self._must_stand(baseline)
         for entrant in running:
-            needed = entrant.rate * self._round_rows(number)
+            needed = max(map(entrant.rate_of, entrant.chosen)) * self._round_rows(number)
             if number == 0 and needed > self._left():
                 entrant.dropped = f"Dropped after tuning: it needs about {needed:.0f} s more than the budget allows."
                 continue
