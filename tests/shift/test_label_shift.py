@@ -62,8 +62,12 @@ def test_recovers_the_shift_and_predicts_better(method):
 @both
 def test_no_shift_gives_a_ratio_near_one(method):
     X, y, _ = two_sets(SHIFT[0], SHIFT[0])
+    always = clone(method).set_params(significance=1.0).fit(X, y)
+    assert always.corrects_ and always.ratio_ == pytest.approx(np.ones(3), abs=0.15)
+    assert always.ratio_ == pytest.approx(always.prior_ / always.source_prior_)
     model = clone(method).fit(X, y)
-    assert model.ratio_ == pytest.approx(np.ones(3), abs=0.15)
+    assert not model.corrects_ and model.ratio_.tolist() == [1, 1, 1]
+    assert np.array_equal(model.prior_, always.prior_)
 
 
 @both

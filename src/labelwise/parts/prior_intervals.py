@@ -109,7 +109,7 @@ def em_prior_interval(
     source_proba: npt.ArrayLike | None = None,
     source_codes: npt.ArrayLike | None = None,
     level: float = 0.9,
-    n_resamples: int = 200,
+    n_resamples: int = 500,
     tol: float = 1e-6,
     max_iter: int = 1000,
     rng: np.random.Generator | None = None,
@@ -162,7 +162,7 @@ def bbse_prior_interval(
     *,
     soft: bool = False,
     level: float = 0.9,
-    n_resamples: int = 200,
+    n_resamples: int = 500,
     rng: np.random.Generator | None = None,
 ) -> PriorInterval:
     """`bbse_prior` with an interval for each share, by resampling source rows within their class and target rows.

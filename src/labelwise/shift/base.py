@@ -12,7 +12,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Tags, _safe_indexing, get_tags, indexable
 from sklearn.utils.validation import check_is_fitted
 
-from labelwise.base import UNLABELED, Fields, InputError, Method, Natural, Range
+from labelwise.base import UNLABELED, Fields, Fraction, InputError, Method, Natural, Range
 from labelwise.parts.out_of_fold import out_of_fold_proba, plain_classifier
 from labelwise.parts.prior_intervals import PriorInterval, ShiftTest
 from labelwise.parts.priors import correct
@@ -38,8 +38,9 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     estimator: Any = None
     target: Any = None
     cv: Annotated[int, Range(low=2, whole=True)] = 5
+    significance: Annotated[float, Fraction] = 0.05
     level: Annotated[float, Range(low=0, high=1, low_open=True, high_open=True)] = 0.9
-    n_resamples: Annotated[int, Natural] = 200
+    n_resamples: Annotated[int, Natural] = 500
     random_state: int | None = None
 
     @abstractmethod
@@ -81,7 +82,8 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         if len(scores.target):
             interval, self.shift_test_ = self._estimate(scores, rng)
         self.prior_, self.prior_interval_ = interval.prior, np.stack([interval.low, interval.high], axis=1)
-        self.ratio_ = self.prior_ / self.source_prior_
+        self.corrects_ = self.shift_test_.p_value <= self.significance
+        self.ratio_ = self.prior_ / self.source_prior_ if self.corrects_ else np.ones_like(self.prior_)
 
     def _read(self, X: Any, y: Any) -> tuple[Any, Codes]:
         if y is None:
@@ -155,7 +157,8 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Floats:
         """(n, K) probabilities of ``classes_`` under the target's class shares."""
         check_is_fitted(self)
-        return correct(self._calibrated(self.estimator_.predict_proba(X)), self.source_prior_, self.prior_)
+        proba = self._calibrated(self.estimator_.predict_proba(X))
+        return correct(proba, self.source_prior_, self.source_prior_ * self.ratio_)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
         """(n,) most probable class under the target's class shares."""

@@ -16,8 +16,8 @@ class BBSE(LabelShift):
     predicted i, label shift means ``C w = mu`` with ``w_j = p_target(j) / p_source(j)``. Valid for any classifier whose
     confusion matrix is invertible, calibrated or not.
 
-    Differs from the paper: predictions are cross-fitted instead of one split; the classifier is corrected after
-    fitting instead of refitted with weights; the interval and the test are additions.
+    Differs from the paper: predictions are cross-fitted instead of one split; the classifier is corrected after fitting
+    instead of refitted with weights, and only where the test finds a shift; interval and soft variant are additions.
 
     Parameters
     ----------
@@ -31,6 +31,8 @@ class BBSE(LabelShift):
         Use mean probabilities instead of decisions in the confusion matrix.
     cv
         Folds of the held-out predictions.
+    significance
+        Correct only where the test of "no shift" has a p-value of at most this; 1 always corrects, as in the paper.
     level
         Confidence level of the intervals.
     n_resamples
@@ -40,7 +42,9 @@ class BBSE(LabelShift):
 
     Attributes
     ----------
-    prior_, source_prior_, ratio_ : (K,) class shares of target and source, and their ratio.
+    prior_, source_prior_ : (K,) class shares of target and source.
+    ratio_ : (K,) what probabilities are multiplied by: the ratio of the shares, or ones if not significant.
+    corrects_ : whether the test found a shift.
     prior_interval_ : (K, 2) lower and upper ends of the target's shares.
     shift_test_ : statistic, p-value and degrees of freedom of "the predicted shares are the same".
     estimator_, classes_ : the classifier fitted on the source, and its classes.

@@ -19,7 +19,8 @@ class EMPrior(LabelShift):
     likelihood of the target rows (MLLS). It needs calibrated probabilities, so the classifier is calibrated first, on
     held-out source predictions.
 
-    Differs from the papers: predictions are cross-fitted instead of one split; the interval and the test are additions.
+    Differs from the papers: predictions are cross-fitted instead of one split; the classifier is corrected only where a
+    test finds a shift; the interval and the test are additions.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class EMPrior(LabelShift):
         The iteration ends when it moves no share by more.
     cv
         Folds of the held-out predictions.
+    significance
+        Correct only where the test of "no shift" has a p-value of at most this; 1 always corrects, as in the paper.
     level
         Confidence level of the intervals.
     n_resamples
@@ -44,7 +47,9 @@ class EMPrior(LabelShift):
 
     Attributes
     ----------
-    prior_, source_prior_, ratio_ : (K,) class shares of target and source, and their ratio.
+    prior_, source_prior_ : (K,) class shares of target and source.
+    ratio_ : (K,) what probabilities are multiplied by: the ratio of the shares, or ones if not significant.
+    corrects_ : whether the test found a shift.
     prior_interval_ : (K, 2) lower and upper ends of the target's shares.
     shift_test_ : statistic, p-value and degrees of freedom of "the predicted shares are the same".
     scaling_ : the calibration, None without one.
