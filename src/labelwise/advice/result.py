@@ -35,6 +35,7 @@ class Scored:
     seconds: float
     status: Status
     note: str = ""
+    is_blend: bool = False
 
     def scores(self, names: list[str] | None = None) -> NDArray[np.float64]:
         """Return the score of each fold, or of the folds named."""
@@ -126,7 +127,7 @@ class RaceResult:
 def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: float) -> RaceResult:
     """Compare everything with the first of `scored`, the baseline, and decide."""
     baseline, *others = scored
-    compared = _compare(baseline, [s for s in others if s.status == "candidate"], level, problem.metric.share)
+    compared = _compare(baseline, others, level, problem.metric.share)
     winner = max((c for c in compared if c.lower > 0), key=lambda c: c.lower, default=None)
     chosen = winner.scored if winner else baseline
     baseline.status = "baseline"
@@ -168,16 +169,18 @@ def _ratio(scored: Scored, names: list[str]) -> float:
     return float(np.mean([len(scored.splits[name].test) / len(scored.splits[name].train) for name in names]))
 
 
-def _compare(baseline: Scored, challengers: list[Scored], level: float, share: bool) -> list[Comparison]:
-    """Test each challenger. Every one could have been blended with the baseline, so Holm counts all of them twice."""
-    means = []
+def _compare(baseline: Scored, others: list[Scored], level: float, share: bool) -> list[Comparison]:
+    """Test each challenger that was scored on all folds.
+
+    Holm counts everybody who was scored on any fold, and twice, for each could have become part of the blend.
+    """
+    challengers, means = [s for s in others if s.status == "candidate"], []
     for challenger in challengers:
         names = [name for name in baseline.fits if name in challenger.fits]
         step = 1 / float(np.mean([len(baseline.splits[name].test) for name in names])) if share else 0.0
         means.append(PairedMean.of(challenger.scores(names) - baseline.scores(names), _ratio(baseline, names), step))
     p_values = [mean.p_value() for mean in means]
-    blends = 1 if challengers else 0
-    adjusted = holm(p_values, family=2 * (len(challengers) - blends))
+    adjusted = holm(p_values, family=2 * sum(bool(s.fits) and not s.is_blend for s in others))
     return [
         Comparison(s, mean, p, float(q), adjusted_lower(mean, p, float(q), level))
         for s, mean, p, q in zip(challengers, means, p_values, adjusted, strict=True)
