@@ -73,7 +73,6 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks
 
 docs: $(DOCS)
-	$(BIN)/python -m docs.generate
 	$(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documentation is in site/index.html"
 
