@@ -175,7 +175,10 @@ def run(job: Job, listener: Listener | None = None) -> Path:
 def understand(job: Job) -> Understood:
     """Read the table or tables, find the part of every column, and validate the labels; nothing is encoded yet."""
     frame = read_table(job.source)
-    roles = resolve_roles(frame, **{name: getattr(job, name) for name in COLUMNS})
+    named = {name: getattr(job, name) for name in COLUMNS}
+    if job.label is None and job.votes is None and list(frame.columns) == ["image", "label"]:
+        named["label"] = "label"  # a folder of images, one folder a class
+    roles = resolve_roles(frame, **named)
     test = np.zeros(len(frame), bool)
     if roles.split is not None:
         test = frame[roles.split].astype(str).str.strip().str.lower().isin(TEST_MARKS).to_numpy()
