@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 Family = Literal["linear", "mlp", "boosting"]
 
@@ -93,7 +95,14 @@ def few_threads(X: Any) -> Any:
     (10,000 rows of 384 features, 77 classes: 0.5 s with one thread, 1.5 s with two, 6 s with two when busy).
     """
     small = math.prod(getattr(X, "shape", (0,))) < SMALL
-    return threadpool_limits(limits={"blas": 1, "openmp": 1} if small else {"blas": 1})
+    pools = _pools(tuple(name in sys.modules for name in ("torch", "faiss")))
+    return pools.limit(limits={"blas": 1, "openmp": 1} if small else {"blas": 1})
+
+
+@cache
+def _pools(_: tuple[bool, ...]) -> ThreadpoolController:
+    """Find the thread pools once for every set of loaded libraries: it takes as long as fitting a small model."""
+    return ThreadpoolController()
 
 
 def _classifier(setting: Setting, y: np.ndarray, seed: int | None) -> Any:
