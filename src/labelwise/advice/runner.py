@@ -258,7 +258,8 @@ class Runner:
                 left -= cost
             else:
                 done = len(self.schedule.scoring[0]) - len(pairs)
-                entrant.dropped = f"Dropped after {done} folds: time was short{', and others were ahead' * bool(done)}."
+                after = f"after {done} fold{'s' * (done > 1)}: time was short, and others were ahead"
+                entrant.dropped = f"Dropped {after}." if done else "Not compared: time was too short for a fold of it."
         return kept
 
     def _further_round(self, pairs: Pairs, baseline: Entrant, challengers: list[Entrant]) -> None:
