@@ -152,10 +152,33 @@ def test_predicts_labels_never_seen_and_errs_by_less():
 def test_temperature_is_the_best_of_those_tried():
     X, y = load_digits(return_X_y=True)
     line = np.abs(np.subtract.outer(np.arange(10.0), np.arange(10.0)))
-    model = Loki(distances=line, random_state=0).fit(X[:600], y[:600])
+    inner = FrozenEstimator(LogisticRegression(max_iter=300).fit(X[:600], y[:600]))
+    model = Loki(estimator=inner, distances=line).fit(X[600:1200], y[600:1200])
     assert model.validation_[model.temperature_] == min(model.validation_.values())
-    assert len(model.validation_) > 5
+    for temperature, value in model.validation_.items():
+        label = frechet_mean(sharpened(inner.predict_proba(X[600:1200]), temperature), line)
+        assert value == pytest.approx(((label - y[600:1200]) ** 2).mean())  # every label is observed
     assert Loki(distances=line, temperature=2.0).fit(X[:600], y[:600]).temperature_ == 2.0
+
+
+def test_temperature_is_chosen_with_unseen_labels_in_mind():
+    rng = np.random.default_rng(0)
+    parents = np.array([-1, *((np.arange(1, 121) - 1) // 3)])  # three children each, four levels
+    centre = np.zeros((121, 12))
+    for k in range(1, 121):
+        centre[k] = centre[parents[k]] + rng.normal(size=12)
+    y = np.repeat(np.arange(121), 10)
+    X = centre[y] + rng.normal(size=(1210, 12))
+    seen = np.isin(y, rng.choice(121, 40, replace=False))
+    steps = taxonomy(parents).distances(np.arange(121))
+
+    def error(temperature):
+        model = Loki(distances=parents, temperature=temperature, random_state=0).fit(X[seen], y[seen])
+        return (steps[y, model.predict(X)] ** 2).mean(), model.temperature_
+
+    by_temperature = {t: error(t)[0] for t in (0.125, 0.5, 2.0, 8.0)}
+    chosen, temperature = error("auto")
+    assert chosen < 1.1 * min(by_temperature.values()) < 0.9 * by_temperature[0.125], temperature
 
 
 def test_without_distances_it_is_the_classifier():
