@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from labelwise.noisy.confident_learning import ConfidentLearning
+from labelwise.noisy.multilabel import find_multilabel_issues
 
-__all__ = ["ConfidentLearning"]
+__all__ = ["ConfidentLearning", "find_multilabel_issues"]

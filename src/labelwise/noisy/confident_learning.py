@@ -11,6 +11,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
 from labelwise.base import UNLABELED, Card, Fields, Method, Range
+from labelwise.noisy.multilabel import find_multilabel_issues
 from labelwise.noisy.reading import Proba, read_labels, read_proba
 from labelwise.parts import confident_joint as cj
 from labelwise.parts.label_pruning import Rule, flag
@@ -167,15 +168,15 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
         Parameters
         ----------
-        y : array of shape (n,)
+        y : array of shape (n,), or (n, L) for several labels a row
             Class codes 0 to K - 1, or labels, whose sorted values are the columns of `proba`; -1, None or NaN where
-            unlabelled.
+            unlabelled. With two dimensions: 1 yes, 0 no, -1 unknown.
         proba : float array of shape (n, K), or path of a ``.npy`` file
             Out-of-sample probabilities. Memory-mapped arrays and files are read in blocks.
 
         Returns
         -------
-        bool array of shape (n,)
+        bool array of the shape of `y`
 
         Raises
         ------
@@ -183,6 +184,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             Lengths or classes that do not fit together, or values outside [0, 1].
         """
         self.check_fields()
+        if np.ndim(y) == 2:
+            return find_multilabel_issues(y, proba, self.rule)
         return flag(self._read(y, proba), self.rule)
 
     def label_quality(self, y: Any, proba: Proba) -> Floats:

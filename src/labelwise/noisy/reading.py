@@ -16,12 +16,20 @@ Proba = ArrayLike | str | os.PathLike[str]
 
 
 def read_proba(proba: Proba) -> NDArray[Any]:
+    """Return class probabilities as `open_proba` does, with a column for each of at least two classes."""
+    values = open_proba(proba)
+    if values.shape[1] < 2:
+        raise InputError(f"proba must have a column for each of K >= 2 classes. Got shape {values.shape}.")
+    return values
+
+
+def open_proba(proba: Proba) -> NDArray[Any]:
     """Return `proba` as float32 or float64 (n, K) without copying such arrays; a path is memory-mapped."""
     if isinstance(proba, str | os.PathLike):
         proba = _open(Path(proba))
     values = np.asanyarray(proba)
-    if values.ndim != 2 or values.shape[1] < 2:
-        raise InputError(f"proba must have shape (n, K) with a column for each of K >= 2 classes. Got {values.shape}.")
+    if values.ndim != 2:
+        raise InputError(f"proba must have two dimensions, rows and classes. Got shape {values.shape}.")
     if values.dtype in (np.float32, np.float64):
         return values
     if values.dtype.kind not in "fiub":

@@ -101,32 +101,30 @@ def read(codes: Ints, proba: AnyArray) -> Reading:
     n, n_classes = proba.shape
     top = np.empty(n, np.int32)
     top_proba, own_proba = np.empty(n, proba.dtype), np.empty(n, proba.dtype)
-    own = np.where(codes == UNLABELED, 0, codes)
 
     def work(block: slice) -> None:
         values = np.ascontiguousarray(proba[block])
         rows = np.arange(len(values))
         top[block] = values.argmax(1)
         top_proba[block] = values[rows, top[block]]
-        own_proba[block] = values[rows, own[block]]
-        # a NaN is the largest for argmax and the smallest for min, and fails both comparisons
-        if not (values.min(initial=0) >= -CLOSE and top_proba[block].max(initial=0) <= 1 + CLOSE):
-            _refuse(values, block.start)
+        own_proba[block] = np.where(codes[block] == UNLABELED, 0, values[rows, codes[block]])
+        # argmax takes a NaN for the largest value, so that the cheap test on the largest finds it
+        if not (top_proba[block].max() <= 1 + CLOSE and values.min() >= -CLOSE):
+            check_range(values, block.start)
 
     run_all(work, row_blocks(proba), proba.nbytes)
-    own_proba[codes == UNLABELED] = 0
     small = np.asarray(codes).astype(np.int16 if n_classes < 2**15 else np.int64)  # numpy sorts int16 by radix
     order = np.argsort(small, kind="stable")[np.count_nonzero(codes == UNLABELED) :]
     starts = np.concatenate([[0], np.bincount(codes[order], minlength=n_classes).cumsum()])
     return Reading(codes, proba, top, top_proba, own_proba, order, starts)
 
 
-def _refuse(values: AnyArray, start: int) -> None:
-    bad = ~((values >= -CLOSE) & (values <= 1 + CLOSE))
-    row, column = np.argwhere(bad)[0]
-    raise InputError(
-        f"proba must hold probabilities in [0, 1]. Got {values[row, column]} in row {start + row}, column {column}."
-    )
+def check_range(values: AnyArray, first_row: int = 0) -> None:
+    """Refuse values that are not probabilities; NaN fails both comparisons."""
+    if values.size and not (values.min() >= -CLOSE and values.max() <= 1 + CLOSE):
+        row, column = np.argwhere(~((values >= -CLOSE) & (values <= 1 + CLOSE)))[0]
+        found = values[row, column]
+        raise InputError(f"proba must be in [0, 1]. Got {found} in row {first_row + row}, column {column}.")
 
 
 def thresholds(reading: Reading) -> AnyArray:
@@ -138,7 +136,7 @@ def thresholds(reading: Reading) -> AnyArray:
     own = reading.own_proba[reading.order]
     bounds = zip(reading.starts[:-1], reading.starts[1:], strict=True)
     means = [np.mean(own[start:stop]) if stop > start else 2 for start, stop in bounds]
-    return np.clip(np.asarray(means), 2 * CLOSE, None)
+    return np.asarray(np.clip(np.asarray(means), 2 * CLOSE, None))
 
 
 def confident_classes(reading: Reading, levels: AnyArray) -> Ints:

@@ -112,9 +112,8 @@ def prune_by_class(reading: Reading, counts: Ints) -> Bools:
 def prune_by_noise_rate(reading: Reading, counts: Ints) -> Bools:
     """For each given class i and other class j, the ``counts[i, j]`` rows with the largest margin P_j - P_i.
 
-    Rows that the model agrees with are never flagged, so only the others' probabilities are read again, and those rows
-    only where they could take a place: their margins are below every margin that matters, unless a class j has fewer
-    rows in its favour than it has places.
+    Rows that the model agrees with are never flagged, so only the suspects' probabilities are read again. The others
+    matter where they could take a suspect's place: where their largest margin reaches the last place that is given.
     """
     flags = np.zeros(len(reading.codes), bool)
     suspicious = ~reading.agrees
@@ -124,33 +123,43 @@ def prune_by_noise_rate(reading: Reading, counts: Ints) -> Bools:
         suspects = rows[suspicious[rows]]
         others = np.flatnonzero(counts[k])
         others = others[others != k]
-        if len(suspects) and len(others):
-            flags[suspects] = _prune_one(reading, k, suspects, others, counts[k, others])
+        if not len(suspects):
+            return
+        friends = rows[~suspicious[rows]]
+        bound = (reading.top_proba[friends] - reading.own_proba[friends]).max(initial=-1)
+        flagged = np.zeros(len(suspects), bool)
+        for step in row_blocks(np.broadcast_to(reading.proba[:1, :1], (len(others), len(suspects)))):
+            line = -_margins(reading, suspects, others[step])
+            possible, certain = _first_in_line(line, counts[k, others[step]], bound)
+            flagged |= certain.any(0)
+            unsure = possible & ~certain & ~flagged
+            for j in np.flatnonzero(unsure.any(1)):
+                if (unsure[j] & ~flagged).any():
+                    first = _first_of_all(reading, k, others[step][j], counts[k, others[step][j]])
+                    flagged |= np.isin(suspects, first, assume_unique=True)
+        flags[suspects] = flagged
 
     run_all(work, np.flatnonzero(reading.counts > 1).tolist(), reading.proba.nbytes)
     return flags
 
 
-def _prune_one(reading: Reading, k: int, suspects: Ints, others: Ints, places: Ints) -> Bools:
-    """Which `suspects` of given class `k` are among the first in line for one of the `others`, (n_suspects,)."""
-    rows = reading.rows(k)
-    friends = rows[reading.agrees[rows]]
-    bound = (reading.top_proba[friends] - reading.own_proba[friends]).max(initial=-1)
-    line = -_margins(reading, suspects, others)  # (n_others, n_suspects), the first in line lowest
+def _first_in_line(line: AnyArray, places: Ints, bound: float) -> tuple[Bools, Bools]:
+    """Which suspects can be, and which must be, among the first `places` of each row of `line`, (n_others, n_suspects).
+
+    A suspect must be if nobody ties with the last of them and no row outside `line`, of which none comes before
+    ``-bound``, can come between.
+    """
+    n_others, n_suspects = line.shape
+    rows, last = np.arange(n_others), np.minimum(places, n_suspects) - 1
     ordered = np.sort(line, axis=1)
-    last = np.minimum(places, len(suspects)) - 1
-    cut = ordered[np.arange(len(others)), last][:, None]
-    next_up = np.append(ordered, np.full((len(others), 1), np.inf, line.dtype), axis=1)
-    tied = next_up[np.arange(len(others)), last + 1][:, None] == cut
-    certain = ((line < cut) | ((line == cut) & ~tied)) & (-line > bound)
-    flagged = certain.any(0)
-    for j in np.flatnonzero(((line <= cut) & ~certain & ~flagged).any(1)):
-        if ((line[j] <= cut[j]) & ~certain[j] & ~flagged).any():
-            flagged |= np.isin(suspects, _first_in_line(reading, k, others[j], places[j]), assume_unique=True)
-    return np.asarray(flagged)
+    cut = ordered[rows, last][:, None]
+    tied = (last + 1 < n_suspects) & (ordered[rows, np.minimum(last + 1, n_suspects - 1)] == cut[:, 0])
+    possible = line <= cut
+    return possible, ((line < cut) | (possible & ~tied[:, None])) & (-line > bound)
 
 
-def _first_in_line(reading: Reading, k: int, j: int, places: int) -> Ints:
+def _first_of_all(reading: Reading, k: int, j: int, places: int) -> Ints:
+    """The first `places` rows of given class `k` for class `j`, in the order that numpy's unstable sort gives ties."""
     rows = reading.rows(k)
     margin = reading.proba[rows, j] - reading.own_proba[rows]
     return rows[np.argsort(-margin)[:places]]
