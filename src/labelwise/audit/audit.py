@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -25,6 +26,7 @@ def audit(
     splits: Sequence[Any] | NDArray[Any] | None = None,
     domains: Sequence[Any] | NDArray[Any] | None = None,
     texts: Sequence[str | None] | NDArray[Any] | None = None,
+    feature_names: Sequence[str] | None = None,
     exact: bool | Literal["auto"] = "auto",
     random_state: int | None = 0,
     time_budget: float | None = None,
@@ -48,6 +50,8 @@ def audit(
         Source of every row; by default ``targets.domains``.
     texts
         The rows' texts: exact duplicates are found in them too.
+    feature_names
+        Names of the columns of `X`, for messages; by default their numbers.
     exact
         Whether neighbours are searched exactly, by default only where that takes seconds; otherwise with a measured
         recall of at least 0.95.
@@ -73,11 +77,12 @@ def audit(
     >>> rng = np.random.default_rng(0)
     >>> y = np.repeat([0, 1], [180, 20])
     >>> print(audit(rng.normal(size=(200, 3)) + 4 * y[:, None], y).summary())
-    1 finding in 5 checks:
+    1 finding in 10 checks:
          minor  The largest class has 9 times the rows of the smallest
     """
     start = time.monotonic()
     study = make_study(X, targets, proba=proba, splits=splits, domains=domains, texts=texts, seed=random_state or 0)
+    study.feature_names = None if feature_names is None else list(feature_names)
     study.exact = exact
     study.deadline = start + (np.inf if time_budget is None else time_budget)
     findings: list[Finding] = []
@@ -111,7 +116,7 @@ def make_study(
     texts: Any = None, seed: int = 0,
 ) -> Study:  # fmt: skip
     """Validate the arguments of `audit` and return what the checks share."""
-    features = _features(X)
+    features, broken = _features(X)
     targets = targets if isinstance(targets, Targets) else infer(targets)
     if targets.n_rows != len(features):
         raise InputError(f"X has {len(features):,} rows and targets {targets.n_rows:,}: pass one target a row.")
@@ -124,10 +129,12 @@ def make_study(
         domains=_column(domains, "domains", len(features)),
         texts=_column(texts, "texts", len(features)),
         seed=seed,
+        broken=broken,
     )
 
 
-def _features(X: ArrayLike) -> NDArray[np.float32]:
+def _features(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return finite features (n, d) and how many cells of each row had to be filled in."""
     try:
         array = np.asarray(X)
         array = array.reshape(len(array), -1).astype(np.float32, copy=False)
@@ -135,7 +142,14 @@ def _features(X: ArrayLike) -> NDArray[np.float32]:
         raise InputError(f"X must be numbers of shape (n, d): encode tables, text and images first. {error}") from None
     if 0 in array.shape:
         raise InputError(f"X must have at least one row and one column. Got shape {array.shape}.")
-    return array
+    finite = np.isfinite(array)
+    if finite.all():
+        return array, np.zeros(len(array), dtype=np.int64)
+    bad = np.where(finite, array, np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any finite cell has no median
+        medians = np.nan_to_num(np.nanmedian(bad, axis=0))
+    return np.where(finite, array, medians).astype(np.float32), (~finite).sum(1).astype(np.int64)
 
 
 def _probabilities(proba: ArrayLike, targets: Targets) -> NDArray[np.floating]:

@@ -25,6 +25,15 @@ class Rule(NamedTuple):
 
 
 RULES: dict[str, Rule] = {
+    "broken cells": Rule(
+        "share of rows with a cell that is missing or infinite", 1e-9, 0.2, None,
+        "every one is worth knowing; with a fifth of the rows, filling in shapes the result",
+    ),
+    "constant columns": Rule(
+        "share of feature columns with one value", 0.01, 0.5, None,
+        "harmless to most models, but a sign of a broken step; with half of the columns the features are something else "
+        "than was meant",
+    ),
     "label errors": Rule(
         "estimated share of labels that are wrong", 0.005, 0.03, 0.20,
         "below 0.5 % a review pays little; 3 % is the average of ten public test sets, where rankings of models "
@@ -46,6 +55,44 @@ RULES: dict[str, Rule] = {
     "rare classes": Rule(
         "share of classes with fewer than 5 labelled rows", 1e-9, 0.1, 0.5,
         "such a class is missing from some of 5 folds: its accuracy cannot be estimated",
+    ),
+    "near duplicates": Rule(
+        "share of rows that repeat an earlier one", 0.005, 0.2, None,
+        "copies waste labels and inflate cross-validation, but bias no model badly before they are a fifth",
+    ),
+    "conflicting labels": Rule(
+        "share of labels of copied rows that must be wrong", 0.005, 0.05, 0.25,
+        "like label errors, but certain; copies may be a special part of the rows, so the limits are higher",
+    ),
+    "leakage": Rule(
+        "share of rows outside the largest split with a copy in another split", 1e-9, 0.01, 0.1,
+        "1 % of leaked test rows can be worth more than the difference of two good models; with 10 % scores mean little",
+    ),
+    "outliers": Rule(
+        "share of rows that are outliers", 1e-9, 0.05, None,
+        "a few are to be looked at one by one; 5 % are another kind of data",
+    ),
+    "open set": Rule(
+        "share of the unlabelled pool unlike all labelled rows", 0.05, 0.2, 0.6,
+        "semi-supervised methods lose their gain at about a fifth of unknown classes; where most rows are foreign, the pool "
+        "is of no use",
+    ),
+    "covariate shift": Rule(
+        "AUC of telling two parts apart", 0.6, 0.75, None,
+        "0.6 is a small effect (0.36 standard deviations of the score); from 0.75 (0.95 standard deviations) most rows "
+        "betray where they come from",
+    ),
+    "label shift": Rule(
+        "total variation of class shares", 0.05, 0.1, 0.4,
+        "at 0.1 pseudo-labels are likely to hurt and accuracies of the parts are no longer comparable",
+    ),
+    "representation rank": Rule(
+        "effective rank relative to the width", 0.15, 0.03, 0.005,
+        "embeddings of trained encoders use a third of their width or more; under 3 % dimensions have collapsed", "small",
+    ),
+    "annotators": Rule(
+        "share of votes that are wrong", 0.05, 0.25, 0.5,
+        "5 % is the best that careful people reach on easy tasks; above a quarter three votes are not enough",
     ),
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.diagnostics.label_noise import LabelNoiseResult
+from labelwise.diagnostics import DuplicateResult, LabelNoiseResult, NearDuplicates
 from labelwise.diagnostics.linear import out_of_fold, scaled
 from labelwise.diagnostics.votes import mixed
 from labelwise.parts.neighbours import Metric, Neighbours, neighbours
@@ -22,6 +22,10 @@ NEIGHBOURS = 10
 """Neighbours of a row that the checks look at."""
 SAME_KIND = 10.0
 """Columns whose spreads differ less than this (first to last decile) are taken to be of one kind."""
+
+
+WORK_A_SECOND = 3e10
+"""Multiplications a second that a slow processor manages in an exact search of neighbours."""
 
 
 class NotApplicable(Exception):
@@ -35,7 +39,7 @@ class Study:
     Parameters
     ----------
     X
-        Features, float32 of shape (n, d), finite (see `columns`).
+        Features, float32 of shape (n, d), finite.
     targets
         Validated supervision of the same n rows.
     given_proba
@@ -44,6 +48,8 @@ class Study:
         Name of the split and domain of every row, or None.
     texts
         The rows' texts, or None.
+    broken
+        Number of cells of every row that were not finite and have been filled in.
     seed
         Seed of everything drawn at random.
     """
@@ -55,6 +61,8 @@ class Study:
     domains: NDArray[np.object_] | None = None
     texts: NDArray[np.object_] | None = None
     seed: int = 0
+    broken: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    feature_names: list[str] | None = None
     exact: bool | Literal["auto"] = "auto"
     deadline: float = float("inf")
     noise: LabelNoiseResult | None = None
@@ -78,10 +86,36 @@ class Study:
 
     @property
     def codes(self) -> NDArray[np.int64]:
-        """Class codes (n,), or `NotApplicable` where the targets are not classes."""
+        """Class codes (n,), -1 where unlabelled, or `NotApplicable` where the targets are not classes."""
         if self.targets.kind != Kind.CLASSES or self.targets.codes is None:
             raise NotApplicable(f"the targets are {self.targets.kind}, not classes")
         return self.targets.codes.astype(np.int64, copy=False)
+
+    @cached_property
+    def held_back(self) -> NDArray[np.bool_]:
+        """Rows of test splits whose labels are kept back: splits without any label, unless they are called a pool."""
+        mask = np.zeros(self.n_rows, dtype=bool)
+        labelled = self.targets.labelled
+        for name, rows in self.parts(self.splits).items():
+            if not labelled[rows].any() and not any(word in name.casefold() for word in ("unlabel", "pool")):
+                mask[rows] = True
+        return mask
+
+    @property
+    def pool(self) -> NDArray[np.bool_]:
+        """Unlabelled rows that training may use."""
+        return ~self.targets.labelled & ~self.held_back
+
+    @staticmethod
+    def parts(column: NDArray[np.object_] | None) -> dict[str, NDArray[np.int64]]:
+        """Return the row numbers of every value of a column of names, the largest part first; missing names are left out."""
+        if column is None:
+            return {}
+        number, names = pd.factorize(column)
+        order = np.argsort(number, kind="stable")
+        cuts = np.searchsorted(number[order], np.arange(len(names) + 1))
+        parts = {str(name): order[cuts[i] : cuts[i + 1]] for i, name in enumerate(names)}
+        return dict(sorted(parts.items(), key=lambda part: -len(part[1])))
 
     @property
     def classes(self) -> NDArray[np.object_]:
@@ -117,9 +151,31 @@ class Study:
 
     @cached_property
     def graph(self) -> Neighbours:
-        """The nearest neighbours of every row: cosine distances of embeddings, euclidean ones of tables."""
+        """The nearest neighbours of every row: of embeddings by direction, of tables by scaled columns."""
         if self.n_rows < 2 * NEIGHBOURS:
             raise NotApplicable(f"{self.n_rows} rows are too few for neighbours")
         self.step("nearest neighbours")
         metric: Metric = "cosine" if self.features is self.X else "euclidean"
-        return neighbours(self.features, NEIGHBOURS, metric=metric, exact=self.exact, rng=self.rng())
+        found = neighbours(self.features, NEIGHBOURS, metric=metric, exact=self._affordable(), rng=self.rng())
+        if metric == "cosine":  # as distances of unit vectors, for which laws of distances hold
+            found = found._replace(distances=np.sqrt(2 * found.distances))
+        return found
+
+    @cached_property
+    def unit_features(self) -> NDArray[np.float32]:
+        """The rows whose Euclidean distances are those of `graph`: embeddings scaled to unit length, tables as they are."""
+        if self.features is not self.X:
+            return self.features
+        norm = np.sqrt(np.einsum("ij,ij->i", self.X, self.X, dtype=np.float64))
+        return (self.X / np.where(norm > 0, norm, 1)[:, None]).astype(np.float32)
+
+    @cached_property
+    def copies(self) -> DuplicateResult:
+        """Groups of exact and near copies among the rows."""
+        self.step("duplicates")
+        return NearDuplicates().measure(self.X, graph=self.graph, texts=self.texts)
+
+    def _affordable(self) -> bool | Literal["auto"]:
+        """Return how neighbours may be searched: not exactly where that would take half of the time that is left."""
+        seconds = self.n_rows**2 * self.features.shape[1] / WORK_A_SECOND
+        return False if self.exact == "auto" and seconds > self.remaining / 2 else self.exact

@@ -37,10 +37,10 @@ class LabelShiftTest(Method, Fields):
     >>> LabelShiftTest(random_state=0).measure([500, 500], [90, 110]).total_variation.low
     0.0
     >>> LabelShiftTest(random_state=0).measure([500, 500], [20, 180]).p_value
-    0.005
+    0.001
     """
 
-    permutations: Annotated[int, Count] = 199
+    permutations: Annotated[int, Count] = 999
     level: Annotated[float, Fraction] = 0.9
     random_state: int | None = None
 

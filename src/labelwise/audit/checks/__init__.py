@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from labelwise.audit.checks.annotators import annotators
 from labelwise.audit.checks.class_imbalance import class_imbalance, rare_classes
+from labelwise.audit.checks.columns import broken_cells, constant_columns
+from labelwise.audit.checks.duplicates import conflicting_labels, leakage, near_duplicates
 from labelwise.audit.checks.label_errors import label_errors
 from labelwise.audit.checks.missing_labels import few_labels, missing_labels
+from labelwise.audit.checks.outliers import open_set, outliers
+from labelwise.audit.checks.representation import representation_rank
+from labelwise.audit.checks.shift import covariate_shift, label_shift
 from labelwise.audit.finding import Finding
 from labelwise.audit.study import Study
 
@@ -21,5 +27,16 @@ CHECKS: dict[str, Check] = {
     "few labels": few_labels,
     "class imbalance": class_imbalance,
     "rare classes": rare_classes,
+    "broken cells": broken_cells,
+    "constant columns": constant_columns,
+    "annotators": annotators,
     "label errors": label_errors,
+    "near duplicates": near_duplicates,
+    "conflicting labels": conflicting_labels,
+    "leakage": leakage,
+    "outliers": outliers,
+    "label shift": label_shift,
+    "covariate shift": covariate_shift,
+    "open set": open_set,
+    "representation rank": representation_rank,
 }

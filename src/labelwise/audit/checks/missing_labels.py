@@ -14,8 +14,9 @@ from labelwise.supervision import Kind
 def missing_labels(study: Study) -> list[Finding]:
     """Count rows without a label; the count is exact, so its interval has no width."""
     labelled = study.targets.labelled
-    missing = np.flatnonzero(~labelled)
-    share = exactly(len(missing) / study.n_rows)
+    missing = np.flatnonzero(study.pool)
+    n_rows = study.n_rows - int(study.held_back.sum())
+    share = exactly(len(missing) / n_rows)
     grade = severity("missing labels", share)
     if grade is None:
         return []
@@ -23,7 +24,7 @@ def missing_labels(study: Study) -> list[Finding]:
         kind="missing labels",
         severity=grade,
         title=f"{share.value:.1%} of the rows have no label",
-        summary=f"{len(missing):,} of {study.n_rows:,} rows are unlabelled. They can still teach: methods that learn "
+        summary=f"{len(missing):,} of {n_rows:,} rows are unlabelled. They can still teach: methods that learn "
         "from unlabelled rows are worth a race, and the rows most worth labelling can be queried.",
         evidence={"share unlabelled": share, "labelled rows": exactly(labelled.sum())},
         next_step="Race semi-supervised methods against the labelled rows alone, and label the queried rows first.",
