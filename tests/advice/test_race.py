@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -215,8 +217,6 @@ class Slow(KNeighborsClassifier):
     """Takes long."""
 
     def fit(self, X, y):
-        import time
-
         time.sleep(0.2)
         return super().fit(X, y)
 
@@ -257,6 +257,40 @@ def test_draws_are_the_same_number_for_all():
 
     unlimited(RINGS, INSIDE, [candidate("two")], candidate("one"), draws=5)
     assert len(asked["one"]) == len(asked["two"]) == 5
+
+
+class Steady(KNeighborsClassifier):
+    """Takes a fixed time."""
+
+    def fit(self, X, y):
+        time.sleep(0.04)
+        return super().fit(X, y)
+
+
+def test_where_time_is_short_the_baseline_is_tuned_as_much_as_any_and_others_less():
+    asked = {"quick": set(), "steady": set()}
+
+    def candidate(name, method):
+        def build(params):
+            asked[name].add(describe(params))
+            return method(**params)
+
+        return Candidate(name, build, {"n_neighbors": list(range(3, 30))})
+
+    quick, steady = candidate("quick", KNeighborsClassifier), candidate("steady", Steady)
+    result = race(RINGS, INSIDE, [steady], quick, budget_seconds=3.0, draws=4)
+    assert len(asked["quick"]) == 4
+    assert len(asked["steady"]) < 4
+    assert result.leaderboard.set_index("method").loc["steady", "folds"] >= 5
+
+
+def test_settings_that_take_too_long_are_not_chosen():
+    def build(params):
+        return Steady(**params) if params else KNeighborsClassifier(n_neighbors=90)
+
+    uneven = Candidate("uneven", build, {"n_neighbors": [9]})
+    assert race(RINGS, INSIDE, [], uneven, budget_seconds=1.0, draws=2).baseline_params == {}
+    assert race(RINGS, INSIDE, [], uneven, budget_seconds=60.0, draws=2).baseline_params == {"n_neighbors": 9}
 
 
 def test_unlabelled_rows_are_always_trained_on_and_never_scored():

@@ -79,8 +79,8 @@ def race(
     folds, repeats
         Folds of a round, and rounds.
     draws
-        Hyper-parameter settings tried, for the baseline and for every challenger: the defaults, and random ones.
-        Fewer, but equally many for all, where time is short.
+        Hyper-parameter settings tried, for the baseline and for every challenger: the defaults, and random ones. Where
+        time is short, fewer for the challengers (equally many for all), but not for the baseline.
     progress
         Called as ``progress(text, share)`` after each fit, with the share that is done, 0 to 1.
     checkpoint

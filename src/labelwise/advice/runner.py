@@ -29,6 +29,8 @@ FEWEST_ROWS = 1000
 """A race is not held on a part with fewer labelled rows than this."""
 GOOD_ROWS = 5000
 """Nor with fewer than this only in order to compare more methods."""
+RESERVE = 10
+"""How many times longer than with its defaults the baseline may take: its other families are slower."""
 TUNING_SHARE = 0.5
 """Part of the time beyond one comparison of all methods that may be spent on drawing hyper-parameters."""
 
@@ -101,12 +103,13 @@ class Runner:
         """Run all stages; the first of the result is the baseline, the last may be the blend."""
         plain, challengers = Entrant(baseline), [Entrant(candidate) for candidate in candidates]
         everyone = [plain, *challengers]
-        draws = self._plan(plain, challengers, draws) if self.budget < math.inf else draws
+        affordable = self._plan(plain, challengers, draws) if self.budget < math.inf else draws
         self.total = sum(self._fits_of(e, draws) for e in everyone if not e.out)
-        for entrant in everyone:
-            if not entrant.out:
-                self._select(entrant, draws)
+        self._select(plain, draws)
         self._must_stand(plain)
+        for entrant in challengers:
+            if not entrant.out:
+                self._select(entrant, affordable)
         self._first_round(plain, challengers)
         for pairs in self.schedule.scoring[1:]:
             self._further_round(pairs, plain, challengers)
@@ -123,35 +126,43 @@ class Runner:
         return sum(len(split.train) for _, split in self.schedule.scoring[0])
 
     def _plan(self, baseline: Entrant, challengers: list[Entrant], draws: int) -> int:
-        """Fit everything once, drop what cannot finish in time, and return how many draws there is time for."""
+        """Fit everything once, drop what cannot finish in time, and return how many draws of each there is time for.
+
+        The baseline gets all the draws in any case, as far as a method's part of the budget goes: it costs little, and
+        a baseline that was tuned less than its challengers would be beaten too easily.
+        """
         self._probe(baseline)
         self._must_stand(baseline)
         self._shrink(baseline.rate * self._round_rows() / (ROUND_SHARE * self.budget), FEWEST_ROWS)
         for entrant in challengers:
-            if self._left() <= baseline.rate * self._round_rows():
+            if self._left() <= 2 * self._reserve(baseline):
                 entrant.dropped = "Not tried: the time budget was spent before its turn."
             else:
                 self._probe(entrant)
         self._shrink_for_all(baseline, [e for e in challengers if not e.out])
-        left = max(self._left() - baseline.rate * self._round_rows(), 0)
+        left = max(self._left() - 2 * self._reserve(baseline), 0)
         for entrant in challengers:
             needed = entrant.rate * self._round_rows()
             if not entrant.out and needed > left:
                 after = f"it needs about {needed:.0f} s, and {left:.0f} s are left"
                 entrant.dropped = f"Dropped after its first fit: {after}."
-        pace = sum(e.rate for e in (baseline, *challengers) if not e.out)
-        spare = TUNING_SHARE * (self._left() - pace * self._round_rows())
+        pace = sum(e.rate for e in challengers if not e.out)
+        spare = TUNING_SHARE * (left - pace * self._round_rows())
         while draws > 1 and pace * sum(tuning.rows_to_fit(draws, s) for s in self.schedule.selection) > spare:
             draws -= 1
         return draws
+
+    def _reserve(self, baseline: Entrant) -> float:
+        """Return the seconds that tuning the baseline may take at most, and its first round as well."""
+        return min(ROUND_SHARE * self.budget, RESERVE * baseline.rate * self._round_rows())
 
     def _shrink_for_all(self, baseline: Entrant, challengers: list[Entrant]) -> None:
         """Race on a part of the rows where there is no time for a fold of every method and all folds of two."""
         rates, rows = sorted(e.rate for e in challengers), self._round_rows()
         share = 1 / len(self.schedule.scoring[0])
-        needed = rows * (baseline.rate + share * sum(rates) + (1 - share) * sum(rates[:2]))
-        if rates and self._left() > 0:
-            self._shrink(needed / self._left(), GOOD_ROWS)
+        needed, left = rows * (share * sum(rates) + (1 - share) * sum(rates[:2])), self._left()
+        if rates and left > 0:
+            self._shrink(needed / max(left - 2 * self._reserve(baseline), 0.1 * left), GOOD_ROWS)
 
     def _shrink(self, excess: float, fewest: int) -> None:
         """Race on a part of the rows, if fitting takes `excess` times too long; but not on fewer than `fewest`."""
@@ -164,10 +175,7 @@ class Runner:
     def _probe(self, entrant: Entrant) -> None:
         """Fit the defaults once, on few rows if there are many."""
         split = (self.schedule.selection[0] or [self.schedule.scoring[0][0][1]])[0]
-        if len(split.train) > PROBE_ROWS:
-            rng = np.random.default_rng(self.seed)
-            split = Split(np.sort(rng.choice(split.train, PROBE_ROWS, replace=False)), split.test, "first fit")
-        self._fit(entrant, {}, split)
+        self._fit(entrant, {}, self._part(split) if len(split.train) > PROBE_ROWS else split)
 
     # -- fits
 
@@ -210,14 +218,15 @@ class Runner:
 
     def _select(self, entrant: Entrant, draws: int) -> None:
         """Choose the hyper-parameters of each side on the rows of the other, and those of the final fit on both."""
-        options = entrant.candidate.draws(draws, self.seed)
+        options, start = entrant.candidate.draws(draws, self.seed), entrant.seconds
 
         def score(i: int, split: Split) -> tuning.Pair:
-            if i and self._too_slow(entrant, options[i]):
+            if i and entrant.seconds - start > ROUND_SHARE * self.budget:
+                raise tuning.OutOfTimeError
+            if i and self._too_slow(entrant, options[i], split):
                 return tuning.WORST
             fit = self._fit(entrant, options[i], split)
-            slow = i and self._too_slow(entrant, options[i])
-            return tuning.WORST if fit.failed or slow else (fit.scores["score"], fit.scores["finer"])
+            return tuning.WORST if fit.failed else (fit.scores["score"], fit.scores["finer"])
 
         sides = [tuning.halve(len(options), splits, score) for splits in self.schedule.selection]
         entrant.chosen = [options[tuning.best_of(scores)] for scores in sides]
@@ -225,10 +234,20 @@ class Runner:
         best = tuning.best_of(joint)
         entrant.final, entrant.standing = options[best], tuning.mean(joint[best])
 
-    def _too_slow(self, entrant: Entrant, params: Params) -> bool:
-        """Whether a round with these settings would take more than a method's part of the budget."""
+    def _too_slow(self, entrant: Entrant, params: Params, split: Split) -> bool:
+        """Whether a round with these settings would take more than a method's part of the budget.
+
+        Where there are many rows, a fit on few of them tells.
+        """
+        if self.budget < math.inf and describe(params) not in entrant.spent and len(split.train) > 4 * PROBE_ROWS:
+            self._fit(entrant, params, self._part(split))
         known = describe(params) in entrant.spent
         return known and entrant.rate_of(params) * self._round_rows() > ROUND_SHARE * self.budget
+
+    def _part(self, split: Split) -> Split:
+        """Return the split with few training rows."""
+        rows = np.random.default_rng(self.seed).choice(split.train, PROBE_ROWS, replace=False)
+        return Split(np.sort(rows), split.test, "first fit")
 
     # -- comparison
 

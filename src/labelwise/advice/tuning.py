@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 from labelwise.advice.splits import Split
 
@@ -37,8 +38,14 @@ def rows_to_fit(settings: int, splits: list[Split]) -> int:
     )
 
 
+class OutOfTimeError(Exception):
+    """Raised by a score function to end the halving with what is known."""
+
+
 def halve(settings: int, splits: list[Split], score: Callable[[int, Split], Pair]) -> dict[int, list[Pair]]:
     """Return the scores of each setting, by its number; the better ones were scored on more folds.
+
+    If `score` raises `OutOfTimeError`, the scores up to then are returned.
 
     Examples
     --------
@@ -48,10 +55,11 @@ def halve(settings: int, splits: list[Split], score: Callable[[int, Split], Pair
     {0: 1, 1: 1, 2: 2, 3: 2}
     """
     scores: dict[int, list[Pair]] = {i: [] for i in range(settings)}
-    for alive, start, stop in rungs(settings, splits):
-        best = sorted(scores, key=lambda i: (len(scores[i]), mean(scores[i])), reverse=True)[:alive]
-        for i in sorted(best):
-            scores[i] += [score(i, split) for split in splits[start:stop]]
+    with suppress(OutOfTimeError):
+        for alive, start, stop in rungs(settings, splits):
+            best = sorted(scores, key=lambda i: (len(scores[i]), mean(scores[i])), reverse=True)[:alive]
+            for i in sorted(best):
+                scores[i] += [score(i, split) for split in splits[start:stop]]
     return scores
 
 
