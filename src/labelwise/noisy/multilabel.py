@@ -54,7 +54,7 @@ def find_multilabel_issues(y: Any, proba: Proba, rule: Rule = "prune_by_noise_ra
         raise InputError(f"y and proba must have one shape (n, L). Got {labels.shape} and {values.shape}.")
     strange = np.setdiff1d(labels, [0, 1, -1])
     if len(strange):
-        raise InputError(f"y must be 1 (yes), 0 (no) or -1 (unknown) for every label. Got {strange[0]!r}.")
+        raise InputError(f"y must be 1 (yes), 0 (no) or -1 (unknown) for every label. Got {strange[0]}.")
     for block in row_blocks(values):
         cj.check_range(values[block], block.start)
     flags = np.zeros(labels.shape, bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from typing import Annotated, Any, NamedTuple, Self
 
@@ -219,9 +220,11 @@ def tally(answers: Answers, proba: Floats, heard: Any) -> Tally:
 
 def normalise(scores: Floats) -> tuple[Floats, Floats]:
     """Turn log weights (n, K) into probabilities, in place; return them and the logarithm of their sum, (n,)."""
-    top = scores.max(1)
+    # numpy reduces short rows one by one, and is three times as fast column by column
+    short = scores.shape[1] <= 32
+    top = functools.reduce(np.maximum, scores.T[1:], scores[:, 0].copy()) if short else scores.max(1)
     scores -= top[:, None]
     np.exp(scores, out=scores)
-    total = scores @ np.ones(scores.shape[1])  # three times as fast as a sum over short rows
+    total = scores @ np.ones(scores.shape[1])
     scores /= total[:, None]
     return scores, top + np.log(total)
