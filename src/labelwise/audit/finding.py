@@ -112,6 +112,9 @@ class AuditReport:
         Estimated P(given label | true label), given labels as columns; None without class labels.
     precision_curve
         Expected precision (``precision``, ``low``, ``high``) of the first ``flagged`` rows of the label-error list.
+    label_quality
+        Out-of-sample probability of every given label, (n,): low where suspicious, NaN where unlabelled. It ranks all rows,
+        also those that are not flagged.
     seconds
         Time each check took.
 
@@ -125,6 +128,7 @@ class AuditReport:
     checked: dict[str, str]
     noise_matrix: pd.DataFrame | None = None
     precision_curve: pd.DataFrame | None = None
+    label_quality: NDArray[np.float64] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Finding]:

@@ -68,6 +68,7 @@ class Study:
     noise: LabelNoiseResult | None = None
     noise_matrix: pd.DataFrame | None = None
     precision_curve: pd.DataFrame | None = None
+    label_quality: NDArray[np.float64] | None = None
     step: Callable[[str], None] = field(default=lambda _: None)
 
     @property

@@ -28,6 +28,8 @@ def label_errors(study: Study) -> list[Finding]:
         raise NotApplicable("fewer than two classes have labelled rows")
     proba = study.proba
     noise = study.noise = LabelNoise().measure(codes, proba, rng=study.rng())
+    study.label_quality = np.full(len(codes), np.nan)
+    study.label_quality[labelled] = proba[labelled, codes[labelled]]
     study.noise_matrix = pd.DataFrame(noise.noise_matrix, index=study.classes, columns=study.classes)
     grade = severity("label errors", noise.share)
     if grade is None or not noise.supported:
