@@ -73,7 +73,7 @@ bench: $(DEV)
 	$(BIN)/python -m benchmarks
 
 docs: $(DOCS)
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "The documentation is in site/index.html"
 
 clean:
