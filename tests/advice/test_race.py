@@ -286,7 +286,7 @@ def test_where_time_is_short_the_baseline_is_tuned_as_much_as_any_and_others_les
 
 def test_settings_that_take_too_long_are_not_chosen():
     def build(params):
-        return Steady(**params) if params else KNeighborsClassifier(n_neighbors=90)
+        return Steady(**params) if params else KNeighborsClassifier(n_neighbors=60)
 
     uneven = Candidate("uneven", build, {"n_neighbors": [9]})
     assert race(RINGS, INSIDE, [], uneven, budget_seconds=1.0, draws=2).baseline_params == {}

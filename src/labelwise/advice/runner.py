@@ -27,10 +27,14 @@ ROUND_SHARE = 0.15
 of the rows, and settings that take more are not chosen, whoever's they are."""
 FEWEST_ROWS = 1000
 """A race is not held on a part with fewer labelled rows than this."""
-GOOD_ROWS = 5000
+GOOD_ROWS = 3000
 """Nor with fewer than this only in order to compare more methods."""
-RESERVE = 10
-"""How many times longer than with its defaults the baseline may take: its other families are slower."""
+ENOUGH_FOLDS = 3
+"""Folds of the first round that a method has to finish to be compared, where time is limited."""
+SLACK = 1.2
+"""Fits are taken to be slower than before by this factor when it is decided who can go on."""
+OTHERS = 10
+"""How many times longer than its default the other families of the baseline are taken to be, before they are tried."""
 TUNING_SHARE = 0.5
 """Part of the time beyond one comparison of all methods that may be spent on drawing hyper-parameters."""
 
@@ -100,20 +104,27 @@ class Runner:
         self.done = self.total = 0
 
     def run(self, baseline: Candidate, candidates: Sequence[Candidate], draws: int) -> list[Scored]:
-        """Run all stages; the first of the result is the baseline, the last may be the blend."""
+        """Run all stages; the first of the result is the baseline, the last may be the blend.
+
+        The baseline is tuned with all the draws and scored before the others, which then share the time that is left:
+        it costs little, and a baseline tuned less than its challengers would be beaten too easily.
+        """
         plain, challengers = Entrant(baseline), [Entrant(candidate) for candidate in candidates]
-        everyone = [plain, *challengers]
-        affordable = self._plan(plain, challengers, draws) if self.budget < math.inf else draws
-        self.total = sum(self._fits_of(e, draws) for e in everyone if not e.out)
+        if self.budget < math.inf:
+            self._look(plain, challengers)
+        self.total = sum(self._fits_of(e, draws) for e in (plain, *challengers) if not e.out)
         self._select(plain, draws)
+        for side, split in self.schedule.scoring[0]:
+            self._score(plain, side, split)
         self._must_stand(plain)
+        draws = self._plan(challengers, draws) if self.budget < math.inf else draws
         for entrant in challengers:
             if not entrant.out:
-                self._select(entrant, affordable)
+                self._select(entrant, draws)
         self._first_round(plain, challengers)
         for pairs in self.schedule.scoring[1:]:
             self._further_round(pairs, plain, challengers)
-        scored = [self._scored(e) for e in everyone]
+        scored = [self._scored(e) for e in (plain, *challengers)]
         return scored + self._blend(scored)
 
     # -- time
@@ -125,44 +136,37 @@ class Runner:
         """Return the number of rows fitted in the first round."""
         return sum(len(split.train) for _, split in self.schedule.scoring[0])
 
-    def _plan(self, baseline: Entrant, challengers: list[Entrant], draws: int) -> int:
-        """Fit everything once, drop what cannot finish in time, and return how many draws of each there is time for.
-
-        The baseline gets all the draws in any case, as far as a method's part of the budget goes: it costs little, and
-        a baseline that was tuned less than its challengers would be beaten too easily.
-        """
+    def _look(self, baseline: Entrant, challengers: list[Entrant]) -> None:
+        """Fit everything once, and race on a part of the rows where that shows that there is no time for all."""
         self._probe(baseline)
         self._must_stand(baseline)
         self._shrink(baseline.rate * self._round_rows() / (ROUND_SHARE * self.budget), FEWEST_ROWS)
+        reserve = 2 * min(ROUND_SHARE * self.budget, OTHERS * baseline.rate * self._round_rows())
         for entrant in challengers:
-            if self._left() <= 2 * self._reserve(baseline):
+            if self._left() <= reserve:
                 entrant.dropped = "Not tried: the time budget was spent before its turn."
             else:
                 self._probe(entrant)
-        self._shrink_for_all(baseline, [e for e in challengers if not e.out])
-        left = max(self._left() - 2 * self._reserve(baseline), 0)
+        rates = sorted(e.rate for e in challengers if not e.out)
+        folds, left = len(self.schedule.scoring[0]), max(self._left() - reserve, 0.1 * self.budget)
+        needed = self._round_rows() / folds * (sum(rates) + (min(folds, ENOUGH_FOLDS) - 1) * sum(rates[:2]))
+        self._shrink(SLACK * needed / left, GOOD_ROWS)
+
+    def _plan(self, challengers: list[Entrant], draws: int) -> int:
+        """Drop who cannot finish in time, and return how many draws of each of the others there is time for."""
+        rows, left = self._round_rows(), max(self._left(), 0)
+        share = min(1, ENOUGH_FOLDS / len(self.schedule.scoring[0]))
         for entrant in challengers:
-            needed = entrant.rate * self._round_rows()
+            needed = entrant.rate * rows * share
             if not entrant.out and needed > left:
                 after = f"it needs about {needed:.0f} s, and {left:.0f} s are left"
                 entrant.dropped = f"Dropped after its first fit: {after}."
         pace = sum(e.rate for e in challengers if not e.out)
-        spare = TUNING_SHARE * (left - pace * self._round_rows())
-        while draws > 1 and pace * sum(tuning.rows_to_fit(draws, s) for s in self.schedule.selection) > spare:
+        while draws > 1 and pace * sum(tuning.rows_to_fit(draws, s) for s in self.schedule.selection) > (
+            TUNING_SHARE * (left - pace * rows)
+        ):
             draws -= 1
         return draws
-
-    def _reserve(self, baseline: Entrant) -> float:
-        """Return the seconds that tuning the baseline may take at most, and its first round as well."""
-        return min(ROUND_SHARE * self.budget, RESERVE * baseline.rate * self._round_rows())
-
-    def _shrink_for_all(self, baseline: Entrant, challengers: list[Entrant]) -> None:
-        """Race on a part of the rows where there is no time for a fold of every method and all folds of two."""
-        rates, rows = sorted(e.rate for e in challengers), self._round_rows()
-        share = 1 / len(self.schedule.scoring[0])
-        needed, left = rows * (share * sum(rates) + (1 - share) * sum(rates[:2])), self._left()
-        if rates and left > 0:
-            self._shrink(needed / max(left - 2 * self._reserve(baseline), 0.1 * left), GOOD_ROWS)
 
     def _shrink(self, excess: float, fewest: int) -> None:
         """Race on a part of the rows, if fitting takes `excess` times too long; but not on fewer than `fewest`."""
@@ -252,33 +256,34 @@ class Runner:
     # -- comparison
 
     def _first_round(self, baseline: Entrant, challengers: list[Entrant]) -> None:
-        """Score the baseline on all folds, then the others fold by fold; those behind are dropped if time gets short.
+        """Score the others fold by fold, as the baseline was; those behind are dropped if time gets short.
 
-        Dropping who is behind cannot make a false winner: Holm's correction counts everybody who was scored.
+        Dropping who is behind cannot make a false winner: Holm's correction counts everybody who was scored. Who got
+        through `ENOUGH_FOLDS` stays in the comparison, on the folds that were finished.
         """
         pairs = self.schedule.scoring[0]
-        for side, split in pairs:
-            self._score(baseline, side, split)
-        self._must_stand(baseline)
         running = sorted((e for e in challengers if not e.out), key=lambda e: e.standing, reverse=True)
         for number, (side, split) in enumerate(pairs):
-            running = self._affordable(running, pairs[number:])
+            running = self._affordable(running, number)
             for entrant in running:
                 self._score(entrant, side, split)
             running = sorted((e for e in running if not e.out), key=lambda e: e.lead(baseline), reverse=True)
 
-    def _affordable(self, running: list[Entrant], pairs: Pairs) -> list[Entrant]:
-        """Return those for whom there is time, the best first: all folds left for them, at first one fold for many."""
-        left, kept, first = self._left(), list[Entrant](), len(pairs) == len(self.schedule.scoring[0])
+    def _affordable(self, running: list[Entrant], number: int) -> list[Entrant]:
+        """Return those for whom there is time, the best first: at first one fold for many, then enough for the best."""
+        pairs, left, kept = self.schedule.scoring[0], self._left(), list[Entrant]()
+        enough = min(ENOUGH_FOLDS, len(pairs))
         for entrant in running:
-            cost = entrant.cost(pairs[:1] if first and kept else pairs)
+            more = 1 if number >= enough or (number == 0 and kept) else enough - number
+            cost = SLACK * entrant.cost(pairs[number : number + more])
             if cost <= left:
                 kept.append(entrant)
                 left -= cost
-            else:
-                done = len(self.schedule.scoring[0]) - len(pairs)
-                after = f"after {done} fold{'s' * (done > 1)}: time was short, and others were ahead"
-                entrant.dropped = f"Dropped {after}." if done else "Not compared: time was too short for a fold of it."
+            elif number < enough:
+                after = f"after {number} fold{'s' * (number > 1)}: time was short, and others were ahead"
+                entrant.dropped = (
+                    f"Dropped {after}." if number else "Not compared: time was too short for a fold of it."
+                )
         return kept
 
     def _further_round(self, pairs: Pairs, baseline: Entrant, challengers: list[Entrant]) -> None:
@@ -298,7 +303,9 @@ class Runner:
         """Return those ahead of the baseline, and the best in any case (its blend may win), as far as there is time."""
         left, kept = self._left() - baseline.cost(pairs), []
         for entrant in running:
-            if (entrant is running[0] or entrant.lead(baseline) > 0) and entrant.cost(pairs) <= left:
+            whole = len(entrant.fits) >= len(self.schedule.scoring[0])
+            hopeful = entrant is running[0] or entrant.lead(baseline) > 0
+            if whole and hopeful and entrant.cost(pairs) <= left:
                 kept.append(entrant)
                 left -= entrant.cost(pairs)
         return kept
