@@ -107,6 +107,10 @@ class Study:
         """Unlabelled rows that training may use."""
         return ~self.targets.labelled & ~self.held_back
 
+    def some(self, rows: NDArray[np.int64], most: int = 20_000) -> NDArray[np.int64]:
+        """Return at most `most` of the given row numbers, drawn at random: copies of millions of rows help nobody."""
+        return rows if len(rows) <= most else np.sort(self.rng().choice(rows, most, replace=False))
+
     @staticmethod
     def parts(column: NDArray[np.object_] | None) -> dict[str, NDArray[np.int64]]:
         """Return the row numbers of every value of a column of names, the largest part first; missing names are left out."""
@@ -162,13 +166,13 @@ class Study:
             found = found._replace(distances=np.sqrt(2 * found.distances))
         return found
 
-    @cached_property
-    def unit_features(self) -> NDArray[np.float32]:
-        """The rows whose Euclidean distances are those of `graph`: embeddings scaled to unit length, tables as they are."""
+    def unit_features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows whose Euclidean distances are those of `graph`: embeddings of unit length, tables as they are."""
+        Z = self.features[rows]
         if self.features is not self.X:
-            return self.features
-        norm = np.sqrt(np.einsum("ij,ij->i", self.X, self.X, dtype=np.float64))
-        return (self.X / np.where(norm > 0, norm, 1)[:, None]).astype(np.float32)
+            return Z
+        norm = np.sqrt(np.einsum("ij,ij->i", Z, Z, dtype=np.float64))
+        return (Z / np.where(norm > 0, norm, 1)[:, None]).astype(np.float32)
 
     @cached_property
     def copies(self) -> DuplicateResult:

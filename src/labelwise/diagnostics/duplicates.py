@@ -140,8 +140,8 @@ def _groups(links: Indices, n: int) -> Indices:
 
 def equal_rows(rows: NDArray[np.floating[Any]]) -> Indices:
     """Return for every row the number of the first row equal to it, (n,), by a 128-bit hash."""
-    plain = np.ascontiguousarray(rows) + rows.dtype.type(0)  # adding 0 makes -0.0 equal to 0.0
-    return _first_seen(hashlib.blake2b(memoryview(row), digest_size=16).digest() for row in plain)
+    zero = rows.dtype.type(0)  # adding it makes -0.0 equal to 0.0
+    return _first_seen(hashlib.blake2b((row + zero).tobytes(), digest_size=16).digest() for row in rows)
 
 
 def equal_texts(texts: ArrayLike) -> Indices:

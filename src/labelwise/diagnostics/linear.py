@@ -40,9 +40,9 @@ def scaled(X: Floats) -> NDArray[np.float32]:
     """Return columns centred and divided by their standard deviation (constant ones become zero), clipped at `CLIP`."""
     mean, deviation = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
     constant = deviation <= 1e-6 * np.maximum(1e-30, np.abs(mean))
-    Z = (X - mean.astype(np.float32)) * np.where(constant, 0, 1 / np.where(constant, 1, deviation)).astype(np.float32)
-    clipped: NDArray[np.float32] = np.clip(Z, -CLIP, CLIP).astype(np.float32, copy=False)
-    return clipped
+    Z: NDArray[np.float32] = np.subtract(X, mean.astype(np.float32), dtype=np.float32)
+    Z *= np.where(constant, 0, 1 / np.where(constant, 1, deviation)).astype(np.float32)
+    return np.clip(Z, -CLIP, CLIP, out=Z)
 
 
 def assign_folds(codes: Codes, folds: int, rng: np.random.Generator) -> Codes:

@@ -49,8 +49,8 @@ def dimension(distances: NDArray[np.floating[Any]]) -> float:
 def upper_tail(score: Doubles) -> Doubles:
     """Return the probability of scores at least this high, from a tail fitted where outliers are few.
 
-    Above the median, -log P(S > s | S > median) = ((s - median) / scale)^shape: shape 1 is an exponential tail, 1.4 fits a normal
-    one and still errs on the safe side. Both are fitted to the 75, 90, 95 and 97.5 % points.
+    Above the median, -log P(S > s | S > median) = ((s - median) / scale)^shape: shape 1 is an exponential tail, 1.4 fits
+    a normal one and still errs on the safe side. Both are fitted to the 75, 90, 95 and 97.5 % points.
     """
     beyond = np.array([0.5, 0.2, 0.1, 0.05])
     middle, *points = np.quantile(score, [0.5, *(1 - beyond / 2)])

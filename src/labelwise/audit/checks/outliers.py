@@ -53,8 +53,8 @@ def open_set(study: Study) -> list[Finding]:
     labelled, pool = study.targets.labelled, study.pool
     if min(labelled.sum(), pool.sum()) < LEAST:
         raise NotApplicable(f"there are fewer than {LEAST} labelled or unlabelled rows")
-    Z = study.unit_features
-    found = OpenSetShare(random_state=study.seed).measure(Z[labelled], Z[pool])
+    parts = (study.unit_features(study.some(np.flatnonzero(mask), 50_000)) for mask in (labelled, pool))
+    found = OpenSetShare(random_state=study.seed).measure(*parts)
     grade = severity("open set", found)
     if grade is None or found.low == 0:
         return []

@@ -47,7 +47,8 @@ def covariate_shift(study: Study) -> list[Finding]:
     findings = []
     for between, pairs in comparisons.items():
         results = [
-            DomainClassifier(random_state=study.seed).measure(study.X[rest], study.X[rows]) for _, rows, rest in pairs
+            DomainClassifier(random_state=study.seed).measure(study.X[study.some(rest)], study.X[study.some(rows)])
+            for _, rows, rest in pairs
         ]
         worst = int(np.argmax([result.auc.value for result in results]))
         auc, p_value = results[worst].auc, min(1.0, min(result.p_value for result in results) * len(pairs))
@@ -62,7 +63,8 @@ def covariate_shift(study: Study) -> list[Finding]:
 
 
 def _frechet(study: Study, labelled: Rows, pool: Rows) -> dict[str, Estimate]:
-    found = FrechetDistance(random_state=study.seed, repeats=30).measure(study.features[labelled], study.features[pool])
+    parts = (study.features[study.some(rows)] for rows in (labelled, pool))
+    found = FrechetDistance(random_state=study.seed, repeats=30).measure(*parts)
     return {
         "Fréchet distance": found.distance,
         "Fréchet distance without a shift": found.null,
