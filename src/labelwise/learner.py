@@ -245,10 +245,31 @@ class ClassLearner(ClassifierMixin, Learner):  # type: ignore[misc]
         return np.asarray(self.classes_[best])
 
 
+class Plain(Learner):
+    """Training of one network by one drop-in loss: what the classifier, the regressor and the multi-label one share.
+
+    Parameters
+    ----------
+    criterion
+        A `labelwise.losses.Loss`; its per-row state (ELR, ALDR) is made for the rows of this fit.
+    """
+
+    criterion: Loss = CrossEntropy()
+
+    def start(self, data: Data) -> None:
+        """Copy the criterion and make room for its per-row state."""
+        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """Return the criterion of the batch."""
+        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
+        return value
+
+
 MINI_BATCHES = "rows are drawn in random mini-batches, so a weight of two is not the same as the row twice"
 
 
-class Classifier(ClassLearner):
+class Classifier(Plain, ClassLearner):
     """Plain training of a network with any drop-in loss; unlabelled rows are left out.
 
     Parameters
@@ -270,8 +291,6 @@ class Classifier(ClassLearner):
     True
     """
 
-    criterion: Loss = CrossEntropy()
-
     card = Card(
         year=None, reference="Ordinary supervised training.", kind="learner", handles=frozenset({"clean labels"}),
         race=True, expected_failed_checks={
@@ -280,17 +299,8 @@ class Classifier(ClassLearner):
     )  # fmt: skip
     tune = {"train": [Train(lr=lr, epochs=epochs) for lr in (1e-3, 3e-3) for epochs in (15, 40)]}
 
-    def start(self, data: Data) -> None:
-        """Copy the criterion and make room for its per-row state."""
-        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
 
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the criterion of the batch."""
-        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
-        return value
-
-
-class Regressor(RegressorMixin, Learner):  # type: ignore[misc]
+class Regressor(RegressorMixin, Plain):  # type: ignore[misc]
     """Plain training of a network for real targets ``(n,)`` or ``(n, m)``; NaN targets are left out.
 
     Parameters
@@ -342,15 +352,6 @@ class Regressor(RegressorMixin, Learner):  # type: ignore[misc]
         self.spread_ = np.where(spread > 0, spread, 1.0)
         return ((values - self.mean_) / self.spread_).astype(np.float32), labelled, values.shape[1]
 
-    def start(self, data: Data) -> None:
-        """Copy the criterion."""
-        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the criterion of the batch."""
-        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
-        return value
-
     def quality(self, scores: Tensor, y: Tensor) -> float:
         """Return minus the mean squared error of the known targets."""
         return -float(SquaredError()(scores, y))
@@ -361,7 +362,7 @@ class Regressor(RegressorMixin, Learner):  # type: ignore[misc]
         return np.asarray(values[:, 0] if self.single_ else values)
 
 
-class MultiLabelClassifier(ClassLearner):
+class MultiLabelClassifier(Plain, ClassLearner):
     """Plain training of a network for several labels per row, some of them unknown.
 
     Parameters
@@ -418,15 +419,6 @@ class MultiLabelClassifier(ClassLearner):
         labels = values.astype(np.int8)
         self.classes_ = np.arange(labels.shape[1])
         return labels, (labels != UNLABELED).any(1), labels.shape[1]
-
-    def start(self, data: Data) -> None:
-        """Copy the criterion."""
-        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the criterion of the batch."""
-        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
-        return value
 
     def quality(self, scores: Tensor, y: Tensor) -> float:
         """Return minus the binary cross-entropy of the known labels."""

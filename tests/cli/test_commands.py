@@ -189,7 +189,7 @@ def test_overwriting_keeps_the_old_run_until_the_new_one_is_complete(
     assert CliRunner().invoke(app, arguments).exit_code == 0
     before = (out / "run.json").read_bytes()
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "_write_flagged", interrupted)
+        patch.setattr(run_module, "write_flagged", interrupted)
         assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == INTERRUPTED
     assert (out / "run.json").read_bytes() == before
     assert CliRunner().invoke(app, [*arguments, "--overwrite"]).exit_code == 0

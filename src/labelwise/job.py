@@ -1,0 +1,216 @@
+"""What a run is asked and what it reads: the arguments, the rows, the part of every column, the supervision."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+import labelwise
+from labelwise.base import UNLABELED, InputError
+from labelwise.data import Roles, read_table, read_targets, resolve_roles
+from labelwise.data.naming import nearest
+from labelwise.supervision import Kind, Targets, describe
+from labelwise.weak import aggregate
+
+TEST_MARKS = frozenset({"test", "testing"})
+COLUMNS = ("label", "text", "image", "features", "votes", "domain", "group", "weight", "trusted", "task")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run: the arguments of ``labelwise run``, with their meaning there.
+
+    Parameters
+    ----------
+    source, test
+        Tables: a path or anything `labelwise.data.read_table` takes; `test` rows are scored once, at the end.
+    label, text, image, features, votes, domain, group, weight, trusted, task
+        Columns and task, as in `labelwise.data.resolve_roles`.
+    budget
+        Seconds for the race, > 0.
+    out, resume, overwrite
+        The run directory, and what to do when there is one.
+    seed
+        Of everything random.
+    metric
+        Of the race; ``auto`` takes accuracy, or balanced accuracy where classes are lopsided, R2 for real targets.
+    methods
+        Names of methods that race; None lets the findings choose.
+    text_model, image_size
+        Of the encoder.
+    audit_only
+        Stop after the audit: no race, no model.
+    """
+
+    source: Any
+    label: Any = None
+    text: str | None = None
+    image: str | None = None
+    features: Any = None
+    votes: Any = None
+    domain: str | None = None
+    group: str | None = None
+    weight: str | None = None
+    trusted: str | None = None
+    task: str | None = None
+    test: Any = None
+    budget: float = 300.0
+    out: str | Path = "runs/run"
+    resume: bool = False
+    overwrite: bool = False
+    seed: int = 0
+    metric: str = "auto"
+    methods: list[str] | None = None
+    text_model: str | None = None
+    image_size: int = 32
+    audit_only: bool = False
+
+    def command(self) -> dict[str, Any]:
+        """Return the arguments as JSON can hold them; tables in memory by their size."""
+        return {k: shown(v) for k, v in asdict(replace(self, source=shown(self.source), test=shown(self.test))).items()}
+
+
+@dataclass
+class Understood:
+    """What a run read: the rows, the part of every column, the supervision, and which rows are for testing.
+
+    `X` are the encoded rows of the table, and behind them those of the test table; `targets` has the labels of training
+    rows only, `test_codes` those of test rows (-1 elsewhere).
+    """
+
+    frame: pd.DataFrame
+    roles: Roles
+    given: NDArray[Any]
+    targets: Targets
+    test: NDArray[np.bool_]
+    test_values: NDArray[Any]
+    notes: list[str] = field(default_factory=list)
+    encoder: Any = None
+    X: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0), np.float32))
+
+    @property
+    def real(self) -> bool:
+        """Whether the targets are numbers, not classes."""
+        return self.targets.kind is Kind.REAL
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """Class codes (-1: unlabelled) or real targets (NaN: unlabelled) of every row; test rows count as unlabelled."""
+        return np.asarray(self.targets.values if self.real else self.targets.codes)
+
+
+def understand(job: Job) -> Understood:
+    """Read the table or tables, find the part of every column, and validate the labels; nothing is encoded yet."""
+    frame = read_table(job.source)
+    named = {name: getattr(job, name) for name in COLUMNS}
+    if job.label is None and job.votes is None and list(frame.columns) == ["image", "label"]:
+        named["label"] = "label"  # a folder of images, one folder a class
+    roles = resolve_roles(frame, **named)
+    test = np.zeros(len(frame), bool)
+    if roles.split is not None:
+        test = frame[roles.split].astype(str).str.strip().str.lower().isin(TEST_MARKS).to_numpy()
+    if job.test is not None:
+        more = read_table(job.test)
+        _same_columns(more, roles)
+        test = np.r_[test, np.ones(len(more), bool)]
+        frame = pd.concat([frame, more], ignore_index=True)
+    if test.all():
+        raise InputError("every row is marked as a test row: there is nothing to train on. Check the split column.")
+    frame = frame.reset_index(drop=True)
+    if len(roles.labels) > 1:
+        raise InputError(
+            f"label: {len(roles.labels)} label columns were named. `run` takes one class or one number per row; train "
+            "several labels with labelwise.learner.MultiLabelClassifier."
+        )
+    whole, notes = _supervision(frame, roles, test)
+    if whole.kind not in (Kind.CLASSES, Kind.REAL):
+        raise InputError(f"label: `run` takes one class or one number per row. Found {describe(whole)}")
+    return _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *notes]), whole, test)
+
+
+def _supervision(frame: pd.DataFrame, roles: Roles, test: NDArray[np.bool_]) -> tuple[Targets, list[str]]:
+    """Return the labels, and those that votes say together where there is none; test rows never get such a label."""
+    targets = read_targets(frame, roles)
+    if targets.votes is None:
+        return targets, []
+    known = np.full(len(frame), UNLABELED) if targets.kind is Kind.VOTES else np.asarray(targets.codes)
+    gaps = (known == UNLABELED) & ~test
+    if targets.kind not in (Kind.CLASSES, Kind.VOTES) or not gaps.any():
+        return targets, []
+    votes = aggregate(targets.votes, np.where(test, UNLABELED, known))
+    codes = np.where(gaps, votes.codes, known)
+    note = f"{int((gaps & (codes >= 0)).sum()):,} labels were made of the votes by {votes.model}."
+    given = known != UNLABELED
+    trusted = given if given.any() and targets.trusted is None else targets.trusted
+    return replace(targets, kind=Kind.CLASSES, codes=codes, trusted=trusted), [note]
+
+
+def _hide_test_labels(frame: pd.DataFrame, roles: Roles, whole: Targets, test: NDArray[np.bool_]) -> Understood:
+    """Keep test labels apart, so that nothing that chooses or trains can see them."""
+    values = np.asarray(whole.values if whole.kind is Kind.REAL else whole.codes)
+    missing: Any = np.nan if whole.kind is Kind.REAL else UNLABELED
+    train = np.where(test.reshape(-1, *[1] * (values.ndim - 1)), missing, values)
+    hidden = replace(whole, values=train) if whole.kind is Kind.REAL else replace(whole, codes=train)
+    if not hidden.labelled.any():
+        raise InputError("all labels are missing outside the test rows: there is nothing to learn from.")
+    given = frame[roles.label].to_numpy(dtype=object) if roles.label else _names(whole, values)
+    return Understood(frame, roles, given, hidden, test, np.where(test, values, missing), list(roles.notes))
+
+
+def _names(targets: Targets, codes: NDArray[Any]) -> NDArray[Any]:
+    names = np.full(len(codes), None, dtype=object)
+    names[codes >= 0] = np.asarray(targets.classes, dtype=object)[codes[codes >= 0]]
+    return names
+
+
+def _same_columns(test: pd.DataFrame, roles: Roles) -> None:
+    for name in [*roles.inputs(), *roles.labels]:
+        if name not in test.columns:
+            near = nearest(name, [str(c) for c in test.columns])
+            hint = f" Did you mean {near!r}?" if near else ""
+            raise InputError(f"--test: column {name!r} of the training table is missing in the test table.{hint}")
+
+
+def opening(job: Job, data: Understood) -> dict[str, Any]:
+    """Return the part of run.json that is known before anything starts."""
+    targets, labelled = data.targets, data.targets.labelled
+    counts = {} if data.real else dict(zip(map(str, targets.classes), class_counts(targets), strict=True))  # type: ignore[arg-type]
+    columns = [
+        {"name": str(c), "role": data.roles.role_of(str(c)), "dtype": str(data.frame[c].dtype)}
+        for c in data.frame.columns
+    ]
+    return {
+        "labelwise": labelwise.__version__, "status": "running",
+        "versions": {"Python": python_version(), **{name: version(name) for name in ("numpy", "scikit-learn", "torch")}},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": job.command(), "seed": job.seed, "budget_seconds": job.budget,
+        "data": {
+            "source": shown(job.source), "rows": len(data.frame), "labelled": int(labelled.sum()),
+            "unlabelled": int((~labelled & ~data.test).sum()), "test_rows": int(data.test.sum()) or None,
+            "columns": columns, "task": "regression" if data.real else "classification",
+            "supervision": describe(targets.take(np.flatnonzero(~data.test))),
+            "classes": list(counts), "class_counts": counts, "notes": data.notes, "encoder": "", "n_features": 0,
+        },
+        "audit": None, "advice": None, "scores": None, "model": None,
+    }  # fmt: skip
+
+
+def class_counts(targets: Targets) -> list[int]:
+    """Return the number of labelled rows of every class."""
+    codes = np.asarray(targets.codes)
+    return [int(n) for n in np.bincount(codes[codes >= 0], minlength=targets.n_classes)]
+
+
+def shown(value: Any) -> Any:
+    """Return a command's argument as JSON can hold it."""
+    if value is None or isinstance(value, (str, int, float, bool, list, tuple)):
+        return value
+    return str(value) if isinstance(value, Path) else f"{type(value).__name__} in memory, {len(value)} rows"

@@ -1,0 +1,137 @@
+"""What a run writes: predictions and their scores, the next rows to label, flagged rows, and three things to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from labelwise import scores
+from labelwise.advice import RaceResult, next_rows
+from labelwise.audit import AuditReport
+from labelwise.audit.finding import SEVERITIES
+from labelwise.job import Job, Understood
+from labelwise.model import Model, proba_frame
+from labelwise.rundir import RunDirectory
+
+MAX_QUERIES = 1000
+PREVIEW = 200
+
+
+def write_predictions(
+    job: Job, data: Understood, report: AuditReport, result: RaceResult, model: Model, directory: RunDirectory,
+    info: dict[str, Any],
+) -> None:  # fmt: skip
+    """Write a prediction for every row (out of fold for training rows), the scores, and the next rows to label."""
+    train = np.flatnonzero(~data.test)
+    fresh = np.zeros(len(data.X), bool)
+    fresh[train] = ~np.isnan(result.oof).any(axis=1)
+    held_out = result.oof[fresh[train]].astype(np.float64)
+    if data.real:
+        prediction = np.asarray(model.estimator.predict(data.X), dtype=np.float64).reshape(len(data.X), -1)
+        prediction[fresh] = held_out
+        table = pd.DataFrame({"prediction": prediction[:, 0]})
+        info["scores"] = _regression_scores(data, prediction[:, 0], fresh, job.seed)
+    else:
+        proba = model.proba(data.X)
+        proba[fresh] = held_out
+        table = proba_frame(proba, list(model.classes or []))
+        info["scores"] = _class_scores(data, proba, fresh, list(map(str, model.classes or [])), job.seed)
+        directory.csv("queries.csv", _queries(job, data, report, proba, table))
+    table["out_of_fold"] = fresh
+    table.insert(0, "row", np.arange(len(table)))
+    table.insert(1, "given_label", pd.Series(data.given).astype("string"))
+    table["split"] = np.where(data.test, "test", "train")
+    table["flagged"] = np.isin(table["row"], report.flagged()["row"])
+    directory.parquet("predictions.parquet", table)
+
+
+def _class_scores(
+    data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_], classes: list[str], seed: int
+) -> dict[str, Any]:
+    """Score the rows predicted out of fold, and the test rows; plots show the test rows where there are any."""
+    test = data.test_values >= 0
+    validation = np.asarray(data.targets.codes)[fresh], proba[fresh]
+    shown = (data.test_values[test], proba[test]) if test.any() else validation
+    return {
+        "validation": scores.classification_scores(*validation, seed=seed),
+        "test": scores.classification_scores(*shown, seed=seed) if test.any() else None,
+        "reliability": scores.reliability(*shown),
+        "per_class": scores.per_class(*shown, classes),
+    }
+
+
+def _regression_scores(
+    data: Understood, prediction: NDArray[np.float64], fresh: NDArray[np.bool_], seed: int
+) -> dict[str, Any]:
+    given, hidden = (np.asarray(v).reshape(len(prediction), -1)[:, 0] for v in (data.targets.values, data.test_values))
+    test = np.isfinite(hidden)
+    return {
+        "validation": scores.regression_scores(given[fresh], prediction[fresh], seed=seed),
+        "test": scores.regression_scores(hidden[test], prediction[test], seed=seed) if test.any() else None,
+        "reliability": [],
+        "per_class": [],
+    }
+
+
+def _queries(
+    job: Job, data: Understood, report: AuditReport, proba: NDArray[np.float64], table: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the next rows to label, best first, with an empty column to fill in."""
+    train = np.flatnonzero(~data.test)
+    flagged = report.flagged()
+    picked = next_rows(
+        proba[train], data.X[train], data.targets.take(train), n=min(MAX_QUERIES, len(train)),
+        flagged=np.searchsorted(train, np.intersect1d(train, flagged["row"].to_numpy(dtype=np.int64))),
+        random_state=job.seed,
+    )  # fmt: skip
+    rows = train[picked["row"].to_numpy(dtype=np.int64)]
+    picked = picked.assign(
+        row=rows, prediction=table["prediction"].to_numpy()[rows], confidence=table["confidence"].to_numpy()[rows],
+        given_label=data.given[rows], preview=[_preview(data, row) for row in rows], label="",
+    )  # fmt: skip
+    return picked[["rank", "row", "score", "reason", "prediction", "confidence", "given_label", "preview", "label"]]
+
+
+def write_flagged(data: Understood, report: AuditReport, directory: RunDirectory) -> None:
+    """Write every flagged row with its reason, the suggested label and how likely the flag is right at its rank."""
+    table = report.flagged()
+    curve = report.precision_curve
+    table["expected_precision"] = np.nan
+    if curve is not None and len(curve):
+        errors = np.flatnonzero((table["kind"] == "label errors").to_numpy())
+        table.loc[table.index[errors], "expected_precision"] = np.interp(
+            np.arange(1, len(errors) + 1), curve["flagged"], curve["precision"]
+        )
+    table["preview"] = [_preview(data, int(row)) for row in table["row"]]
+    columns = ["row", "kind", "given_label", "suggested_label", "confidence", "expected_precision", "reason", "preview"]
+    directory.csv("flagged.csv", table[columns])
+
+
+def _preview(data: Understood, row: int) -> str:
+    """Return the row's text or image name, or its first features, short enough for a table."""
+    roles = data.roles
+    if roles.text or roles.image:
+        value = data.frame[roles.text or roles.image].iloc[row]
+        return "image" if isinstance(value, bytes) else str(value)[:PREVIEW]
+    values = [(name, data.frame[name].iloc[row]) for name in roles.features[:4]]
+    return ", ".join(f"{n}={v:.4g}" if isinstance(v, (float, np.floating)) else f"{n}={v}" for n, v in values)[:PREVIEW]
+
+
+def three_things(info: dict[str, Any]) -> list[str]:
+    """Return the three sentences to know: the worst finding, the verdict, and what to do next."""
+    found = sorted(info["audit"]["findings"], key=_urgency)
+    worst = f"{found[0]['title']}." if found else "The audit found nothing wrong with the labels."
+    advice = info["advice"]
+    verdict = advice["reason"] if advice else "Nothing was trained: this run was an audit only."
+    step = (
+        found[0]["next_step"] if found else "Label rows where the model is unsure: queries.csv lists them, best first."
+    )
+    return [worst, verdict, step]
+
+
+def _urgency(finding: dict[str, Any]) -> tuple[int, bool]:
+    """Order findings by severity, and wrong labels before others as severe."""
+    return -SEVERITIES.index(finding["severity"]), finding["kind"] != "label errors"
