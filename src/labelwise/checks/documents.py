@@ -49,7 +49,7 @@ def summary_is_a_sentence(cls: type[Any]) -> None:
     require(cls.__doc__, f"{cls.__name__} has no docstring")
     require("\n" not in summary, f"the summary takes more than one line: {summary!r}")
     require(20 <= len(summary) <= 120, f"the summary has {len(summary)} characters; 20 to 120 fit a table")
-    require(summary.endswith("."), f"the summary should be a sentence: {summary!r}")
+    require(summary.endswith((".", "?")), f"the summary should be a sentence: {summary!r}")
 
 
 def fields_are_documented(cls: type[Any]) -> None:

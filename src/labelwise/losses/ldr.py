@@ -59,7 +59,7 @@ class LDR(Loss):
         if not self.normalize:
             return logits
         positive = F.softplus(logits)
-        return positive / positive.mean(1, keepdim=True)
+        return positive / positive.mean(1, keepdim=True).clamp_min(torch.finfo(positive.dtype).tiny)  # all far below 0
 
     def temperatures(self, logits: Tensor, index: Tensor | None) -> Tensor | float:
         """Return the temperature of the batch, or one per row ``(b, 1)``."""

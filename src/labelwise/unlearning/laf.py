@@ -73,7 +73,7 @@ class LAF(ClassLearner):
     Examples
     --------
     >>> from sklearn.datasets import load_digits
-    >>> from labelwise.learner import Classifier
+    >>> from labelwise.learner import Classifier, Train
     >>> X, y = load_digits(return_X_y=True)
     >>> model = Classifier(train=Train(epochs=15), random_state=0).fit(X, y)
     >>> forgetful = LAF(estimator=model, random_state=0).fit(X, y, forget=y == 3)
