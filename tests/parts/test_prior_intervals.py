@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from labelwise.parts import prior_intervals
 from labelwise.parts.prior_intervals import (
     _likeliest,
     bbse_prior_interval,
@@ -71,6 +74,16 @@ def test_the_noise_of_the_source_widens_the_interval():
     assert ((honest.high - honest.low) > 2 * (exact.high - exact.low)).all()
 
 
+def test_many_rows_are_sampled_with_about_the_same_interval(monkeypatch):
+    rng = np.random.default_rng(0)
+    (seen, codes), (proba, _) = mixture(3000, SOURCE, rng), mixture(4000, TARGET, rng)
+    whole = em_prior_interval(proba, SOURCE, source_proba=seen, source_codes=codes)
+    monkeypatch.setattr(prior_intervals, "CURVATURE_ROWS", 2000)
+    part = em_prior_interval(proba, SOURCE, source_proba=seen, source_codes=codes)
+    assert np.array_equal(part.prior, whole.prior)
+    assert part.high - part.low == pytest.approx(whole.high - whole.low, rel=0.2)
+
+
 def test_an_absent_class_gets_a_one_sided_interval():
     proba, _ = mixture(500, [0.5, 0.5, 0.0], np.random.default_rng(3))
     found = em_prior_interval(proba, SOURCE)
@@ -87,6 +100,22 @@ def test_no_resamples_give_no_knowledge():
         assert found.low.tolist() == [0, 0, 0]
         assert found.high.tolist() == [1, 1, 1]
         assert found.estimates()[0].high == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(2, 8), st.integers(0, 1000), st.booleans())
+def test_quadratic_over_the_simplex_meets_its_conditions(n_classes, seed, cycle):
+    rng = np.random.default_rng(seed)
+    root = rng.normal(size=(n_classes, n_classes))
+    curvature, slopes = root @ root.T + 0.1 * np.eye(n_classes), rng.normal(size=(5, n_classes)) * 3
+    with pytest.MonkeyPatch.context() as patch:
+        if cycle:  # as if pivoting never ended
+            patch.setattr(prior_intervals, "PIVOTS", 0)
+        found = _likeliest(curvature, slopes)
+    assert (found >= 0).all() and found.sum(axis=1) == pytest.approx(1)
+    gradient = slopes - found @ curvature
+    level = (gradient * found).sum(axis=1, keepdims=True)  # equal among shares above zero, lower elsewhere
+    assert (gradient <= level + 1e-4 * np.abs(slopes).max()).all()
 
 
 def test_quadratic_over_the_simplex_agrees_with_slsqp():

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, InputError, Method, Positive, Range
 from labelwise.baselines.naive_bayes import SharedVarianceNB
 from labelwise.parts.out_of_fold import fit_codes, predict_all, stratified_folds
+from labelwise.parts.threads import one_thread
 from labelwise.supervision import encode_classes
 
 Doubles = npt.NDArray[np.float64]
@@ -104,6 +105,11 @@ class AutoProbe(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         labelled = codes != UNLABELED
         X, codes = X[labelled], codes[labelled]
         rng = np.random.default_rng(self.random_state)
+        with one_thread():
+            self._compare(X, codes, rng)
+        return self
+
+    def _compare(self, X: Any, codes: Codes, rng: np.random.Generator) -> None:
         fold = stratified_folds(codes, min(self.cv, len(codes)), rng)
         errors = [self._errors(X, codes, fold != k, fold == k) * (fold == k).mean() for k in np.unique(fold)]
         self.errors_ = dict(zip(PROBES, np.sum(errors, axis=0).tolist(), strict=True))
@@ -112,7 +118,6 @@ class AutoProbe(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         self.learning_curves_ = self._curves(X, codes, rng)
         self.crossing_ = crossing(self.learning_curves_, self.level, rng)
         self.advice_ = self._advice()
-        return self
 
     def _probes(self) -> tuple[Any, Any]:
         logistic = LogisticRegression(C=self.strength, max_iter=1000)

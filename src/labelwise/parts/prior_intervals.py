@@ -22,9 +22,13 @@ from labelwise.parts.priors import (
     em_step,
     predicted_shares,
 )
+from labelwise.parts.threads import one_thread
 
-CURVATURE_ROWS = 1 << 16
-"""Most rows from which a curvature or a covariance is computed: more of them change an interval by less than 1 %."""
+CURVATURE_ROWS, CURVATURE_ENTRIES = 1 << 16, 1 << 23
+"""Most rows and entries from which a curvature or a covariance is computed: more change an interval by about 1 %."""
+
+PIVOTS = 30
+"""Exchanges tried before a slower solver is asked."""
 
 
 class PriorInterval(NamedTuple):
@@ -59,15 +63,23 @@ def _interval(prior: Doubles, resampled: Doubles, level: float) -> PriorInterval
     return PriorInterval(prior, np.minimum(low, prior), np.maximum(high, prior), level)
 
 
+def _sample(n_rows: int, n_classes: int) -> npt.NDArray[np.intp]:
+    """Row numbers to compute a curvature from: all, or as many as are enough, at random and always the same."""
+    enough = max(10 * n_classes, min(CURVATURE_ROWS, CURVATURE_ENTRIES // n_classes))
+    if n_rows <= enough:
+        return np.arange(n_rows)
+    return np.sort(np.random.default_rng(0).integers(n_rows, size=enough))
+
+
 def _covariance(values: Floats) -> Doubles:
-    few = values[:: max(1, len(values) // CURVATURE_ROWS)].astype(np.float64)
+    few = values[_sample(*values.shape)].astype(np.float64)
     centred = few - few.mean(axis=0)
     return np.asarray(centred.T @ centred / len(few))
 
 
 def _scores(proba: Floats, source_prior: Doubles, prior: Doubles) -> Doubles:
-    """(n, K) gradient of each row's log-likelihood with respect to the shares, on at most `CURVATURE_ROWS` rows."""
-    likelihoods = proba[:: max(1, len(proba) // CURVATURE_ROWS)].astype(np.float64) / source_prior
+    """(n, K) gradient of each row's log-likelihood with respect to the shares."""
+    likelihoods = proba.astype(np.float64) / source_prior
     likelihoods /= (likelihoods @ prior)[:, None]
     return likelihoods
 
@@ -83,13 +95,31 @@ def _source_noise(scores: Doubles, codes: Codes, prior: Doubles) -> Doubles:
 
 def _likeliest(curvature: Doubles, slopes: Doubles) -> Doubles:
     """Shares x that maximise ``slope @ x - x @ curvature @ x / 2``, one for each row of `slopes`."""
-    n_classes, scale = len(curvature), np.trace(curvature) / len(curvature)
-    factor = np.linalg.cholesky(curvature + 1e-9 * scale * np.eye(n_classes))
-    stiff = 1e3 * np.sqrt(scale)
-    matrix = np.vstack([factor.T, np.full(n_classes, stiff)])
-    aims = np.linalg.solve(factor, slopes.T).T
-    shares = np.stack([nnls(matrix, np.append(aim, stiff), maxiter=100 * n_classes)[0] for aim in aims])
+    n_classes = len(curvature)
+    bordered = np.ones((n_classes + 1, n_classes + 1))
+    bordered[:-1, :-1] = curvature + 1e-9 * np.trace(curvature) / n_classes * np.eye(n_classes)
+    bordered[-1, -1] = 0
+    with one_thread():
+        shares = np.stack([_likeliest_one(bordered, slope) for slope in slopes])
     return np.asarray(shares / shares.sum(axis=1, keepdims=True))
+
+
+def _likeliest_one(bordered: Doubles, slope: Doubles) -> Doubles:
+    """Block pivoting (Portugal, Judice and Vicente 1994): exchange all shares and multipliers of the wrong sign."""
+    aim, n_classes = np.append(slope, 1.0), len(slope)
+    free = np.ones(n_classes + 1, dtype=bool)
+    for _ in range(PIVOTS):
+        solution = np.zeros(n_classes + 1)
+        solution[free] = np.linalg.solve(bordered[np.ix_(free, free)], aim[free])
+        slack = (aim - bordered @ solution)[:-1]
+        wrong = np.where(free[:-1], solution[:-1] < 0, slack > 1e-12)
+        if not wrong.any():
+            return solution[:-1]
+        free[:-1] ^= wrong
+    factor = np.linalg.cholesky(bordered[:-1, :-1])  # pivoting may cycle; this is slow and sure
+    stiff = 1e3 * np.sqrt(np.trace(factor @ factor.T) / n_classes)
+    matrix = np.vstack([factor.T, np.full(n_classes, stiff)])
+    return np.asarray(nnls(matrix, np.append(np.linalg.solve(factor, slope), stiff), maxiter=100 * n_classes)[0])
 
 
 def _likelihood_reach(mean: Doubles, square: Doubles, n_rows: int, level: float) -> Doubles:
@@ -141,13 +171,14 @@ def em_prior_interval(
         return _interval(prior, np.empty((0, len(prior))), level)
     source = as_prior(source_prior, array.shape[1], "source_prior")
     smooth = (len(array) * prior + source) / (len(array) + 1)
-    scores = _scores(array, source, smooth)
+    scores = _scores(array[_sample(*array.shape)], source, smooth)
     curvature = scores.T @ scores / len(scores)
     noise = _covariance(scores) / len(array)
     if source_proba is not None and source_codes is not None:
         seen = as_proba(source_proba)
-        step = max(1, len(seen) // CURVATURE_ROWS)
-        noise += _source_noise(_scores(seen, source, smooth), np.asarray(source_codes)[::step], smooth) / step
+        rows = _sample(*seen.shape)
+        part = _source_noise(_scores(seen[rows], source, smooth), np.asarray(source_codes)[rows], smooth)
+        noise += part * len(rows) / len(seen)
     mean = em_step(array, smooth / source, None)[0] / source
     slopes = rng.multivariate_normal(mean, noise, size=n_resamples, method="eigh")
     found = _interval(prior, _likeliest(curvature, slopes + curvature @ smooth), level)
@@ -185,20 +216,25 @@ def bbse_prior_interval(
     seen, array, rng = as_proba(source_proba), as_proba(proba), rng or np.random.default_rng(0)
     codes = np.asarray(source_codes, dtype=np.int64)
     joint, predicted = confusion(seen, codes, soft=soft), predicted_shares(array, soft=soft)
-    counts = np.bincount(codes, minlength=len(predicted))
-    order, start = np.argsort(codes, kind="stable"), np.cumsum(counts) - counts
-    spread = _covariance(array) / len(array) if soft else None
     resampled = np.empty((n_resamples, len(predicted)))
-    for b in range(n_resamples):
-        if spread is not None:
-            rows = order[start[codes] + (rng.random(len(codes)) * counts[codes]).astype(np.int64)]
-            again = confusion(seen[rows], codes, soft=True)
-            shares = rng.multivariate_normal(predicted, spread, method="eigh")
+    with one_thread():
+        if soft:
+            shares = rng.multivariate_normal(predicted, _covariance(array) / len(array), n_resamples, method="eigh")
         else:
-            again = rng.multinomial(counts, (joint / joint.sum(axis=0)).T).T / len(codes)
-            shares = rng.multinomial(len(array), predicted) / len(array)
-        resampled[b] = bbse_prior(again, shares)
+            shares = rng.multinomial(len(array), predicted, n_resamples) / len(array)
+        for b in range(n_resamples):
+            resampled[b] = bbse_prior(_confusion_again(seen, codes, joint, soft, rng), shares[b])
     return _interval(bbse_prior(joint, predicted), resampled, level)
+
+
+def _confusion_again(seen: Floats, codes: Codes, joint: Doubles, soft: bool, rng: np.random.Generator) -> Doubles:
+    """Confusion of as many rows of each class, drawn with replacement."""
+    counts = np.bincount(codes, minlength=len(joint))
+    if not soft:
+        return np.asarray(rng.multinomial(counts, (joint / joint.sum(axis=0)).T).T / len(codes))
+    by_class, start = np.argsort(codes, kind="stable"), np.cumsum(counts) - counts
+    rows = by_class[start[codes] + (rng.random(len(codes)) * counts[codes]).astype(np.int64)]
+    return confusion(seen[rows], codes, soft=True)
 
 
 def predicted_test(source_proba: npt.ArrayLike, proba: npt.ArrayLike) -> ShiftTest:
