@@ -23,7 +23,13 @@ TITLES = {
     "semi_supervised": "Few labels", "multilabel": "Structured label spaces", "weak": "Votes", "shift": "Shift",
     "unlearning": "Forgetting", "diagnostics": "Diagnostics",
 }  # fmt: skip
-BADGES = {"shown": "shown", "not shown": "**not shown**", "opposite": "**opposite**", None: "not measured"}
+BADGES = {
+    "shown": "shown",
+    "not shown": "**not shown**",
+    "opposite": "**opposite**",
+    "mixed": "mixed",
+    None: "not measured",
+}
 
 
 def on_config(config: Any) -> Any:
@@ -129,7 +135,9 @@ def claim_link(entry: Entry) -> str:
     rows = catalogue.claims().get(entry.import_path, [])
     if not rows:
         return "" if entry.paper is None else BADGES[None]
-    return f"[{BADGES[entry.claim]}](../claims/{rows[0]['room']}.md)"
+    verdicts = [row["verdict"] for row in rows]
+    told = ", ".join(f"{verdicts.count(name)} {name}" for name in BADGES if name in verdicts)
+    return f"[{told}](../claims/{rows[0]['room']}.md)"
 
 
 def parameter_list(cls: type[Any], own: str) -> list[str]:

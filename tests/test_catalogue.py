@@ -125,13 +125,24 @@ def test_papers_are_complete_and_numbered():
     assert all(json.dumps(row.as_dict()) for row in rows)
 
 
-def test_the_weakest_claim_speaks_for_a_method(monkeypatch):
-    rows = [{"method": "labelwise.losses.ELR", "paper": 7, "verdict": v} for v in ("shown", "not shown")]
+@pytest.mark.parametrize(
+    ("verdicts", "together"),
+    [
+        (["shown", "shown"], "shown"),
+        (["shown", "not shown"], "mixed"),
+        (["opposite", "shown"], "mixed"),
+        (["not shown", "not shown"], "not shown"),
+        (["not shown", "opposite"], "opposite"),
+        ([], None),
+    ],
+)
+def test_the_verdict_of_several_claims(monkeypatch, verdicts, together):
+    rows = [{"method": "labelwise.losses.ELR", "paper": 7, "verdict": verdict} for verdict in verdicts]
     monkeypatch.setattr(catalogue, "claims", lambda: {"labelwise.losses.ELR": rows})
     catalogue._entries.cache_clear()
     try:
-        assert catalogue.find("ELR").claim == "not shown"
-        assert catalogue.papers()[7].claim == "not shown"
+        assert catalogue.find("ELR").claim == together
+        assert catalogue.papers()[7].claim == together
     finally:
         monkeypatch.undo()
         catalogue.refresh()

@@ -64,7 +64,8 @@ class Entry:
     cost: str
     race: bool
     claim: str | None
-    """The weakest verdict among its claims: ``shown``, ``not shown``, ``opposite``; None where there is no claim."""
+    """Of its claims together: ``shown`` if all are, ``mixed`` if some are, else ``not shown`` or ``opposite``; None
+    where there is no claim."""
     summary: str
     cls: type[Any] = field(repr=False)
 
@@ -219,7 +220,7 @@ def _entry(room: str, name: str, cls: type[Any]) -> Entry:
     return Entry(
         name=name, import_path=path, room=room, kind=card.kind, paper=card.paper, title=title,
         handles=frozenset(card.handles), needs=card.needs, requires=card.requires, supervision=card.supervision,
-        task=card.task, cost=card.cost, race=card.race, claim=_weakest(claims().get(path, ())),
+        task=card.task, cost=card.cost, race=card.race, claim=_together(claims().get(path, ())),
         summary=card.summary or (inspect.getdoc(cls) or "").split("\n", 1)[0], cls=cls,
     )  # fmt: skip
 
@@ -260,11 +261,13 @@ def _paper(number: int, row: dict[str, str], homes: Sequence[tuple[str, str]]) -
     where = tuple(path for _, path in homes)
     verdicts = [claim for path in where for claim in claims().get(path, ()) if claim["paper"] in (number, None)]
     lives_as = homes[0][0] if homes else "not yet"
-    return PaperRow(number, row["name"], row["title"], row["spec"], lives_as, where, _weakest(verdicts))
+    return PaperRow(number, row["name"], row["title"], row["spec"], lives_as, where, _together(verdicts))
 
 
-def _weakest(rows: Iterable[dict[str, Any]]) -> str | None:
+def _together(rows: Iterable[dict[str, Any]]) -> str | None:
     verdicts = {row["verdict"] for row in rows}
+    if "shown" in verdicts and len(verdicts) > 1:
+        return "mixed"
     return next((verdict for verdict in ("opposite", "not shown", "shown") if verdict in verdicts), None)
 
 
