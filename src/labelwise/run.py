@@ -166,7 +166,9 @@ def _noise(report: AuditReport) -> pd.DataFrame | None:
     """Return the noise matrix where wrong labels would decide the race: many of them, in few classes."""
     errors = [finding for finding in report.of_kind("label errors") if finding.severity in ("major", "critical")]
     matrix = report.noise_matrix
-    return matrix if errors and matrix is not None and len(matrix) <= MOST_CLASSES_TO_CORRECT else None
+    if not errors or matrix is None or len(matrix) > MOST_CLASSES_TO_CORRECT:
+        return None
+    return matrix.div(matrix.sum(axis=1), axis=0)
 
 
 def _fit(data: Understood, result: RaceResult, tell: Listener) -> Model:
