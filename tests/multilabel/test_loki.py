@@ -19,6 +19,7 @@ from labelwise.base import InputError
 from labelwise.multilabel import Loki, frechet_logits, frechet_mean, locus, next_class
 from labelwise.multilabel.frechet import sharpened
 from labelwise.parts.label_space import Euclidean, edges, taxonomy
+from labelwise.persistence import load, save
 
 
 @parametrize_with_checks([Loki()])
@@ -218,6 +219,26 @@ def test_labels_may_be_names_and_rows_unlabelled():
     by_number = Loki(distances=cycle, random_state=0).fit(X[seen], y[seen])
     assert np.array_equal(by_name.predict(X), names[by_number.predict(X)])
     assert by_name.next_classes().dtype.kind == "U"
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"distances": [(0, 1), (1, 2), (2, 3, 0.5)]},
+        {"distances": [-1, 0, 1, 1]},
+        {"distances": np.array([-1, 0, 1, 1])},
+        {"distances": np.abs(np.subtract.outer(np.arange(3.0), np.arange(4.0)))},
+        {"embeddings": np.eye(4)},
+    ],
+)
+def test_is_saved_and_loaded_with_its_space(space, tmp_path):
+    X, y = ring(120, n_labels=3)
+    model = Loki(random_state=0, **space).fit(X, y)
+    save(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert np.array_equal(again.predict(X), model.predict(X))
+    assert np.array_equal(again.locus(), model.locus())
+    assert np.array_equal(again.next_classes(), model.next_classes())
 
 
 def test_input_is_left_alone():

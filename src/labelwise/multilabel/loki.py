@@ -105,9 +105,9 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         """Fit the classifier on the labelled rows of X; y (n,) holds -1, None or NaN where there is no label."""
         self.check_fields()
         X, codes = self._read(X, y)
-        self.space_ = self._space()
-        self.labels_, self.observed_ = self._names()
-        self.distances_: Any = None if self.space_ is None else self.space_.distances(self.observed_)
+        space = self._space()
+        self.labels_, self.observed_ = self._names(space)
+        self.distances_: Any = None if space is None else self._placed(space).distances(self.observed_)
         rows = np.flatnonzero(codes != UNLABELED)
         known, codes = _safe_indexing(X, rows), codes[rows]
         base = plain_classifier() if self.estimator is None else self.estimator
@@ -151,25 +151,27 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             return Euclidean(self.embeddings)
         return None if self.distances is None else label_space(self.distances)
 
-    def _names(self) -> tuple[npt.NDArray[Any], Ints]:
+    def _names(self, space: LabelSpace | None) -> tuple[npt.NDArray[Any], Ints]:
         """All labels, and the numbers of the observed ones among them."""
-        n_classes = len(self.classes_)
-        if self.space_ is None:
-            return self.classes_, np.arange(n_classes)
-        names = self._labels(self.space_.n_labels)
+        if space is None:
+            return self.classes_, np.arange(len(self.classes_))
+        names = self._labels(space.n_labels)
         place = {name: i for i, name in enumerate(names.tolist())}
         lost = [name for name in self.classes_.tolist() if name not in place]
         if lost:
             raise InputError(f"y holds {lost[0]!r}, which is not a label of the space: set labels= to the names in y.")
-        observed = np.array([place[name] for name in self.classes_.tolist()])
-        if isinstance(self.space_, Matrix) and len(self.space_.matrix) != self.space_.n_labels:
-            if len(self.space_.matrix) != n_classes:
-                raise InputError(
-                    f"distances has {len(self.space_.matrix)} rows for {n_classes} observed classes: give (N, N) "
-                    "distances, or one row for each class."
-                )
-            self.space_ = Matrix(self.space_.matrix, observed)
-        return names, observed
+        return names, np.array([place[name] for name in self.classes_.tolist()])
+
+    def _placed(self, space: LabelSpace) -> LabelSpace:
+        """The space, with the rows of a (K, N) array given to the observed labels."""
+        if not isinstance(space, Matrix) or len(space.matrix) == space.n_labels:
+            return space
+        if len(space.matrix) != len(self.classes_):
+            raise InputError(
+                f"distances has {len(space.matrix)} rows for {len(self.classes_)} observed classes: give (N, N) "
+                "distances, or one row for each class."
+            )
+        return Matrix(space.matrix, self.observed_)
 
     def _labels(self, n_labels: int) -> npt.NDArray[Any]:
         if self.labels is not None:
@@ -218,18 +220,20 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def locus(self) -> npt.NDArray[Any]:
         """Labels that `predict` can return for some probabilities: exact on a tree, sampled elsewhere."""
         check_is_fitted(self)
-        if self.space_ is None:
+        space = self._space()
+        if space is None:
             return self.labels_
         rng = np.random.default_rng(self.random_state)
-        return np.asarray(self.labels_[locus(self.space_, self.observed_, rng=rng)])
+        return np.asarray(self.labels_[locus(self._placed(space), self.observed_, rng=rng)])
 
     def next_classes(self, n_classes: int = 1) -> npt.NDArray[Any]:
         """Labels to collect examples of next, best first: those farthest from everything that can be predicted."""
         check_is_fitted(self)
-        if self.space_ is None:
+        space = self._space()
+        if space is None:
             return self.labels_[:0]
         rng = np.random.default_rng(self.random_state)
-        return np.asarray(self.labels_[next_class(self.space_, self.observed_, n_classes, rng=rng)])
+        return np.asarray(self.labels_[next_class(self._placed(space), self.observed_, n_classes, rng=rng)])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
