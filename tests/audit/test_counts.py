@@ -64,6 +64,15 @@ def test_time_budget_of_nothing_checks_nothing_and_says_so():
     assert all("time budget" in outcome for outcome in report.checked.values())
 
 
+@pytest.mark.parametrize(("power", "expected"), [(1, None), (3, "major")])
+def test_long_tails_of_real_targets(power, expected):
+    values = np.exp(np.random.default_rng(0).normal(size=2000)) ** (power - 1) * (power > 1)
+    values = values + (power == 1) * np.random.default_rng(0).normal(size=2000)
+    values[::7] = np.nan
+    finding = kinds(audit(features(2000), values)).get("target imbalance")
+    assert (finding and finding.severity) == expected
+
+
 def test_real_targets_are_not_classes():
     report = audit(features(200), np.random.default_rng(0).normal(size=200))
     assert report.checked["class imbalance"].startswith("not checked")

@@ -115,12 +115,10 @@ def test_order_of_rows_does_not_matter_to_what_is_found():
         assert a.count == b.count
 
 
-@pytest.mark.parametrize(
-    "y", [np.random.default_rng(0).normal(size=300), np.random.default_rng(0).integers(0, 2, (300, 5))]
-)
-def test_other_targets(y):
-    """Real targets and several labels a row: what does not apply is said, the rest is checked."""
-    report = audit(np.random.default_rng(1).normal(size=(300, 5)), y)
+def test_real_targets():
+    """What does not apply is said, the rest is checked."""
+    rng = np.random.default_rng(0)
+    report = audit(rng.normal(size=(300, 5)), rng.normal(size=300))
     assert report.checked["label errors"].startswith("not checked: the targets are")
     assert report.checked["outliers"] in ("found", "nothing found")
 

@@ -15,7 +15,7 @@ from labelwise.audit.checks import CHECKS
 from labelwise.audit.finding import SEVERITIES, AuditReport, Finding
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.base import InputError
-from labelwise.supervision import Targets, infer
+from labelwise.supervision import Kind, Targets, infer
 
 
 def audit(
@@ -43,7 +43,7 @@ def audit(
         `Targets`, or a ``y`` that `labelwise.supervision.infer` understands.
     proba
         Out-of-sample class probabilities (n, K), columns in the order of ``targets.classes``. Without them a linear
-        discriminant is cross-validated on `X`.
+        discriminant is cross-validated on `X`, and mixed with the votes of neighbours.
     splits
         Name of the split of every row, e.g. ``"train"`` and ``"test"``; leakage and shift between them are looked for.
     domains
@@ -157,10 +157,12 @@ def _probabilities(proba: ArrayLike, targets: Targets) -> NDArray[np.floating]:
     expected = (targets.n_rows, targets.n_classes)
     if array.shape != expected:
         raise InputError(f"proba must have shape {expected}, a column a class. Got {array.shape}.")
-    bad = ~np.isfinite(array).all(1) | (array < 0).any(1) | (np.abs(array.sum(1) - 1) > 1e-3)
+    several = targets.kind is Kind.MULTILABEL
+    bad = ~np.isfinite(array).all(1) | (array < 0).any(1) | (array > 1 + 1e-6).any(1)
+    bad |= (not several) & (np.abs(array.sum(1) - 1) > 1e-3)
     if bad.any():
-        row = int(bad.argmax())
-        raise InputError(f"proba must be probabilities whose rows sum to 1. Row {row} is {array[row]}.")
+        row, rule = int(bad.argmax()), "" if several else " whose rows sum to 1"
+        raise InputError(f"proba must be probabilities{rule}. Row {row} is {array[row]}.")
     return array
 
 

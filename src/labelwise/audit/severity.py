@@ -52,6 +52,10 @@ RULES: dict[str, Rule] = {
         "labelled rows of the largest over the smallest class", 3, 10, 100,
         "up to 3 training is hardly affected; long-tail studies start at 10, and call 100 severe",
     ),
+    "target imbalance": Rule(
+        "distance from the median to the farther over the nearer of the 1 % and 99 % points", 3, 10, None,
+        "1 for a normal target, 5.7 for an exponential one, 10.2 for a log-normal one, which asks for a logarithm",
+    ),
     "rare classes": Rule(
         "share of classes with fewer than 5 labelled rows", 1e-9, 0.1, 0.5,
         "such a class is missing from some of 5 folds: its accuracy cannot be estimated",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labelwise.audit.checks.annotators import annotators
-from labelwise.audit.checks.class_imbalance import class_imbalance, rare_classes
+from labelwise.audit.checks.class_imbalance import class_imbalance, rare_classes, target_imbalance
 from labelwise.audit.checks.columns import broken_cells, constant_columns
 from labelwise.audit.checks.duplicates import conflicting_labels, leakage, near_duplicates
 from labelwise.audit.checks.label_errors import label_errors
@@ -27,6 +27,7 @@ CHECKS: dict[str, Check] = {
     "few labels": few_labels,
     "class imbalance": class_imbalance,
     "rare classes": rare_classes,
+    "target imbalance": target_imbalance,
     "broken cells": broken_cells,
     "constant columns": constant_columns,
     "annotators": annotators,

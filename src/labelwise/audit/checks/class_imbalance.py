@@ -1,24 +1,29 @@
-"""Classes of very different size, and classes too small to learn or to test."""
+"""Classes of very different size, classes too small to learn or to test, real targets with one long tail."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from labelwise.audit.checks.missing_labels import labelled_rows
 from labelwise.audit.finding import Finding
 from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.diagnostics.imbalance import Imbalance
-from labelwise.diagnostics.interval import exactly
+from labelwise.diagnostics.interval import exactly, spread
+from labelwise.supervision import Kind
 
 FOLDS = 5
 """A class needs a row in every fold to be cross-validated."""
+LEAST_VALUES, RESAMPLES = 50, 50
+"""Real targets needed to speak of tails, and bootstrap resamples of their interval."""
 
 
 def class_imbalance(study: Study) -> list[Finding]:
-    """Compare the largest with the smallest class that has any row."""
-    study.codes  # noqa: B018 - raises NotApplicable for targets without classes
+    """Compare the largest with the smallest class that has any row (of several labels a row: that is ever positive)."""
+    if study.targets.kind not in (Kind.CLASSES, Kind.MULTILABEL):
+        raise NotApplicable(f"the targets are {study.targets.kind}, not classes")
     counts = labelled_rows(study)
     present = counts[counts > 0]
     if len(present) < 2:
@@ -46,22 +51,21 @@ def class_imbalance(study: Study) -> list[Finding]:
 
 def rare_classes(study: Study) -> list[Finding]:
     """List the rows of classes with fewer labelled rows than folds."""
-    codes, counts = study.codes, labelled_rows(study)
+    counts = labelled_rows(study)
+    rows, codes = _members(study, counts < FOLDS)
     rare = counts < FOLDS
     share = exactly(rare.mean() if len(rare) else 0.0)
     grade = severity("rare classes", share)
     if grade is None:
         return []
-    rows = np.flatnonzero((codes >= 0) & rare[codes])
-    rows = rows[np.argsort(counts[codes[rows]], kind="stable")]
-    details = pd.DataFrame(
-        {
-            "row": rows,
-            "score": 1 / counts[codes[rows]],
-            "reason": [f"one of {counts[code]} rows of its class" for code in codes[rows]],
-            "given_label": study.labels(codes[rows]),
-        }
-    )
+    order = np.argsort(counts[codes], kind="stable")
+    rows, codes = rows[order], codes[order]
+    details = pd.DataFrame({
+        "row": rows,
+        "score": 1 / counts[codes],
+        "reason": [f"one of {count} rows of its class" for count in counts[codes]],
+        "given_label": study.classes[codes],
+    })  # fmt: skip
     names = ", ".join(map(str, study.classes[rare][:5])) + (", ..." if rare.sum() > 5 else "")
     singles = int((counts == 1).sum())
     return [Finding(
@@ -75,3 +79,45 @@ def rare_classes(study: Study) -> list[Finding]:
         rows=rows,
         details=details,
     )]  # fmt: skip
+
+
+def target_imbalance(study: Study) -> list[Finding]:
+    """Compare how far the rarer tail of real targets reaches with the other one."""
+    if study.targets.kind is not Kind.REAL:
+        raise NotApplicable(f"the targets are {study.targets.kind}, not real numbers")
+    values = np.asarray(study.targets.values, dtype=float).reshape(study.n_rows, -1)[:, 0]
+    rows = study.some(np.flatnonzero(np.isfinite(values)))
+    if len(rows) < LEAST_VALUES:
+        raise NotApplicable(f"fewer than {LEAST_VALUES} rows have a target")
+    rng, known = study.rng(), values[rows]
+    lopsided = spread(_tails(known), [_tails(rng.choice(known, len(known))) for _ in range(RESAMPLES)])
+    grade = severity("target imbalance", lopsided)
+    if grade is None:
+        return []
+    middle, low, high = np.quantile(known, [0.5, 0.01, 0.99])
+    return [Finding(
+        kind="target imbalance",
+        severity=grade,
+        title=f"One tail of the targets reaches {lopsided.value:.1f} times as far as the other",
+        summary=f"Half of the targets are below {middle:.4g}, 98 % between {low:.4g} and {high:.4g}. Squared errors are "
+        "ruled by the few rows of the long tail.",
+        evidence={"longer / shorter tail": lopsided},
+        next_step="Try a logarithm or ranks of the target, weights by rarity, and report the error by range of the target.",
+        handles=frozenset({"imbalance"}),
+    )]  # fmt: skip
+
+
+def _tails(values: NDArray[np.float64]) -> float:
+    """Return the distance from the median to the 1 % or 99 % point, the longer over the shorter."""
+    low, middle, high = np.quantile(values, [0.01, 0.5, 0.99])
+    shorter, longer = sorted([middle - low, high - middle])
+    return float(longer / shorter) if shorter > 0 else (1.0 if longer == 0 else 1e3)
+
+
+def _members(study: Study, chosen: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return (row, class) of every membership in the chosen classes."""
+    if study.targets.kind is Kind.MULTILABEL:
+        row, place = study.targets.positive[:, np.flatnonzero(chosen)].nonzero()
+        return row.astype(np.int64), np.flatnonzero(chosen)[place]
+    rows = np.flatnonzero((study.codes >= 0) & chosen[study.codes])
+    return rows, study.codes[rows]

@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.audit.checks.multilabel_errors import flagged_rows, multilabel_errors
 from labelwise.audit.finding import Finding, Severity
 from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.diagnostics.label_noise import LabelNoise, LabelNoiseResult
-from labelwise.noisy import ConfidentLearning
+from labelwise.supervision import Kind
 
 CURVE_POINTS = 40
 """Lengths of the list at which the precision curve is computed."""
@@ -20,8 +21,10 @@ def label_errors(study: Study) -> list[Finding]:
     """Flag by confident learning, and say by a fitted noise model how many of the flags are expected to be right.
 
     Confident learning alone counts every confident disagreement as an error, also where classes merely overlap. The list
-    is therefore cut at the number of wrong labels that the noise model estimates.
+    is therefore cut at the number of wrong labels that the noise model estimates. Trusted rows are not listed.
     """
+    if study.targets.kind is Kind.MULTILABEL:
+        return multilabel_errors(study)
     codes = study.codes
     labelled = np.flatnonzero(codes >= 0)
     if len(np.unique(codes[labelled])) < 2:
@@ -34,17 +37,10 @@ def label_errors(study: Study) -> list[Finding]:
     grade = severity("label errors", noise.share)
     if grade is None or not noise.supported:
         return []
-    rows = _flagged(codes, proba, noise)
+    rows = flagged_rows(codes, proba, noise)
+    rows = rows if study.targets.trusted is None else rows[~study.targets.trusted[rows]]
     study.precision_curve = _curve(rows, noise)
     return [_finding(study, rows, noise, grade)] if len(rows) else []
-
-
-def _flagged(codes: NDArray[np.int64], proba: NDArray[np.floating], noise: LabelNoiseResult) -> NDArray[np.int64]:
-    """Return the flagged rows, the least self-confident first, at most as many as wrong labels are expected."""
-    rows = np.flatnonzero(ConfidentLearning().find_issues(codes, proba))
-    rows = rows[np.argsort(proba[rows, codes[rows]], kind="stable")]
-    expected = int(np.ceil(np.nansum(noise.error_probability)))
-    return rows[:expected].astype(np.int64)
 
 
 def _curve(rows: NDArray[np.int64], noise: LabelNoiseResult) -> pd.DataFrame:

@@ -53,8 +53,7 @@ def few_labels(study: Study) -> list[Finding]:
 
 
 def labelled_rows(study: Study) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """Return labelled rows a class (K,), or one count where the targets are not classes."""
-    if study.targets.kind != Kind.CLASSES:
+    """Return labelled (of several labels a row: positive) rows a class (K,), or one count where there are no classes."""
+    if study.targets.kind not in (Kind.CLASSES, Kind.MULTILABEL):
         return np.array([study.targets.labelled.sum()], dtype=np.int64)
-    codes = study.codes
-    return np.bincount(codes[codes >= 0], minlength=study.targets.n_classes).astype(np.int64)
+    return np.asarray(study.targets.class_counts).astype(np.int64)
