@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,14 +10,18 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
-from labelwise.base import UNLABELED, Card, Fields, Method, Range
+from labelwise.base import UNLABELED, Card, Estimate, Fields, Method, Range
 from labelwise.noisy.multilabel import find_multilabel_issues
 from labelwise.noisy.reading import Proba, read_labels, read_proba
 from labelwise.parts import confident_joint as cj
+from labelwise.parts import label_errors
 from labelwise.parts.label_pruning import Rule, flag
 from labelwise.parts.label_quality import Score, label_quality
 from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, plain_classifier, predict_all
 from labelwise.supervision import encode_classes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Bools = NDArray[np.bool_]
 Floats = NDArray[np.floating[Any]]
@@ -63,12 +67,22 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         Estimated probability of (given, true) classes.
     noise_matrix_ : float array of shape (K, K)
         P(given i | true j) in ``[i, j]``: columns sum to 1.
+    noise_matrix_interval_ : pair of float arrays of shape (K, K)
+        Ends of the 90 % intervals of `noise_matrix_`, as far as counting goes.
+    n_errors_ : Estimate
+        Expected number of wrong labels, see `number_of_errors`.
     estimator_
         The estimator, fitted on the labelled rows that are not issues.
 
     Notes
     -----
     Given the same probabilities, every rule flags exactly the rows that cleanlab 2.9 flags.
+
+    Where classes overlap, the joint counts rows on which the model is confidently wrong as errors: `joint_` and
+    `noise_matrix_` then have too much noise, and many flags are false. `number_of_errors` and `expected_precision` tell
+    them apart, see `labelwise.parts.label_errors`. On 140 problems with known errors (five data sets, 10 to 30 % noise,
+    four classifiers) the 90 % intervals held the true precision of all flags in 89 %; the estimate was 0.03 too low on
+    average, and 0.06 off. On 19 without any wrong label, but with overlapping classes, it was 0.17 too high.
 
     References
     ----------
@@ -148,6 +162,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         counts = cj.count_joint(reading, cj.confident_classes(reading, self.thresholds_))
         calibrated = cj.calibrate(counts, reading.counts)
         self.joint_, self.noise_matrix_ = cj.joint(calibrated), cj.noise_matrix(calibrated)
+        self.noise_matrix_interval_ = label_errors.noise_interval(counts, reading.counts)
+        self.n_errors_ = label_errors.number_of_errors(reading, label_errors.fit_error_model(reading))
         self.issues_ = flag(reading, self.rule)
         self.scores_ = label_quality(reading, self.quality)
         given = np.where(self.issues_ | ~reading.labelled, reading.top, reading.codes)
@@ -199,10 +215,49 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         return np.argsort(quality, kind="stable")[: np.count_nonzero(~np.isnan(quality))]
 
     def noise_matrix(self, y: Any, proba: Proba) -> Floats:
-        """Return P(given i | true j) in ``[i, j]``, (K, K)."""
+        """Return P(given i | true j) in ``[i, j]`` as the confident joint has it, (K, K)."""
         reading = self._read(y, proba)
         counts = cj.count_joint(reading, cj.confident_classes(reading, cj.thresholds(reading)))
         return cj.noise_matrix(cj.calibrate(counts, reading.counts))
+
+    def error_probability(self, y: Any, proba: Proba) -> Floats:
+        """Return P(given label wrong) of every row, (n,), NaN where unlabelled; see `labelwise.parts.label_errors`."""
+        reading = self._read(y, proba)
+        model, rows = label_errors.fit_error_model(reading), np.flatnonzero(reading.labelled)
+        wrong = np.full(len(reading.codes), np.nan)
+        wrong[rows] = label_errors.error_probability(reading, rows, model)[model.middle]
+        return wrong
+
+    def number_of_errors(self, y: Any, proba: Proba, *, level: float = 0.9) -> Estimate:
+        """Return the expected number of wrong labels, the sum of `error_probability`, with its interval."""
+        reading = self._read(y, proba)
+        return label_errors.number_of_errors(reading, label_errors.fit_error_model(reading), level)
+
+    def expected_precision(self, y: Any, proba: Proba, *, level: float = 0.9) -> pd.DataFrame:
+        """Return how many of the flagged labels are expected to be wrong, for every length of the list.
+
+        Parameters
+        ----------
+        y, proba
+            As in `find_issues`. After `fit`: its `y` and ``out_of_fold_proba_``.
+        level
+            Confidence of the intervals.
+
+        Returns
+        -------
+        DataFrame
+            A row for each flagged row, the most suspicious first: ``flagged`` (1, 2, ...), ``row`` (its number), and
+            the expected ``precision`` of the list so far with ``low`` and ``high``.
+        """
+        import pandas as pd
+
+        self.check_fields()
+        reading = self._read(y, proba)
+        rows = np.flatnonzero(flag(reading, self.rule))
+        rows = rows[np.argsort(label_quality(reading, self.quality)[rows], kind="stable")]
+        found = label_errors.expected_precision(reading, rows, label_errors.fit_error_model(reading), level)
+        columns = {"precision": found.value, "low": found.low, "high": found.high}
+        return pd.DataFrame({"flagged": np.arange(1, len(rows) + 1), "row": rows, **columns})
 
     def _read(self, y: Any, proba: Proba) -> cj.Reading:
         values = read_proba(proba)

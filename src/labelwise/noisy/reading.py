@@ -53,7 +53,7 @@ def read_labels(y: Any, proba: NDArray[Any]) -> NDArray[np.int64]:
     given = np.asarray(y)
     if given.ndim != 1 or len(given) != len(proba):
         raise InputError(f"y must have one label for each of the {len(proba)} rows of proba. Got shape {given.shape}.")
-    if given.dtype.kind in "iu" and given.size and given.min() >= -1 and given.max() < k:
+    if given.dtype.kind in "iu" and given.size and given.min() >= -1 and given.max() < k and not _signs(given):
         return given.astype(np.int64, copy=False)
     classes, codes = encode_classes(y, least=0)
     if len(classes) != k:
@@ -62,3 +62,8 @@ def read_labels(y: Any, proba: NDArray[Any]) -> NDArray[np.int64]:
             f"Got {len(classes)} classes."
         )
     return np.asarray(codes)
+
+
+def _signs(given: NDArray[np.integer[Any]]) -> bool:
+    """Whether the labels are exactly -1 and 1, which are two classes."""
+    return bool(given.min() == -1 and given.max() == 1 and not (given == 0).any())
