@@ -124,7 +124,8 @@ class Pool(NamedTuple):
     """One unlabelled pool: its distance to the labelled rows, and the accuracy of FixMatch with it."""
 
     distance: float
-    spread: float
+    low: float
+    high: float
     accuracy: float
 
 
@@ -161,7 +162,7 @@ def _with_pool(few: Any, labels: Any, pool: Any, test: Any, y_test: Any, seed: i
     X, y = np.concatenate([few, pool]), np.r_[labels, np.full(len(pool), -1)]
     train = Train(epochs=25, batch_size=20, lr=3e-3, progress=False)
     model = FixMatch(threshold=0.95, train=train, random_state=seed).fit(X, y)
-    return Pool(measured.limit.value, float(measured.distance.high - measured.distance.low), model.score(test, y_test))
+    return Pool(measured.limit.value, measured.distance.low, measured.distance.high, model.score(test, y_test))
 
 
 def distance_foretells(seed: int) -> dict[str, float]:
@@ -172,10 +173,10 @@ def distance_foretells(seed: int) -> dict[str, float]:
 
 
 def distance_is_unsure(seed: int) -> dict[str, float]:
-    """Compare the width of the distance's interval with the distances between neighbouring pools in order."""
-    found = list(pools(seed).values())
-    gaps = np.diff(np.sort([pool.distance for pool in found]))
-    return {"baseline": float(np.median(gaps)), "method": float(np.median([pool.spread for pool in found]))}
+    """Return the share of pools next to each other in order whose distances' intervals overlap."""
+    found = sorted(pools(seed).values(), key=lambda pool: pool.distance)
+    overlap = [b.low <= a.high for a, b in zip(found, found[1:], strict=False)]
+    return {"baseline": 0.5, "method": float(np.mean(overlap))}
 
 
 def skewed_pools_hurt(seed: int) -> dict[str, float]:
@@ -241,7 +242,9 @@ CLAIMS = [
     ),
     Claim(
         method="labelwise.diagnostics.FrechetDistance", paper=14, name="doubt", data=POOLS, run=distance_is_unsure,
-        metric="median width of the 90 % interval of the distance", baseline="median gap between pools next in order",
+        metric="share of pools next in order whose 90 % intervals overlap", baseline="half of them",
+        tried="First as the median width of the intervals against the median gap between pools next in order: difference "
+        "+0.06 [-0.77, +0.90] over three seeds, because gaps differ by orders of magnitude.",
         statement="With few labels the distance varies too much between samples to choose between pools by it.",
     ),
     Claim(
