@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -175,7 +176,7 @@ def distance_foretells(seed: int) -> dict[str, float]:
 def distance_is_unsure(seed: int) -> dict[str, float]:
     """Return the share of pools next to each other in order whose distances' intervals overlap."""
     found = sorted(pools(seed).values(), key=lambda pool: pool.distance)
-    overlap = [b.low <= a.high for a, b in zip(found, found[1:], strict=False)]
+    overlap = [b.low <= a.high for a, b in pairwise(found)]
     return {"baseline": 0.5, "method": float(np.mean(overlap))}
 
 
