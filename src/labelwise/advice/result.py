@@ -239,8 +239,10 @@ def _reason(
         why = "No method was entered" if not others else _why_none(others)
         return f"{why}, so the plain baseline was not compared with anything and is used."
     best = winner or max(compared, key=lambda c: c.difference.value)
-    scores = f"{_shown(problem, best.scored.mean)} against {_shown(problem, baseline.mean)} {problem.metric.name}"
-    where = f"on the same {len(best.scored.fits)} folds of {_rows_raced(baseline):,} rows"
+    common = [name for name in best.scored.fits if name in baseline.fits]
+    both = [_shown(problem, float(s.scores(common).mean())) for s in (best.scored, baseline)]
+    scores = f"{both[0]} against {both[1]} {problem.metric.name}"
+    where = f"on the same {len(common)} folds of {_rows_raced(baseline):,} rows"
     if winner:
         return (
             f"{best.scored.candidate.name} beats the plain baseline: {scores} {where}, {amount(best.difference.value)} "
