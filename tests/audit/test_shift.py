@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from labelwise.audit import audit
+from labelwise.audit.audit import make_study
 from labelwise.data.synthetic import crowd
 from labelwise.supervision import infer
 
@@ -121,6 +124,15 @@ def test_real_targets():
     report = audit(rng.normal(size=(300, 5)), rng.normal(size=300))
     assert report.checked["label errors"].startswith("not checked: the targets are")
     assert report.checked["outliers"] in ("found", "nothing found")
+
+
+def test_neighbours_become_approximate_to_keep_to_the_budget():
+    study = make_study(np.zeros((100_000, 500), dtype=np.float32), np.tile([0, 1], 50_000))
+    assert study._affordable() == "auto"
+    study.deadline = time.monotonic() + 60
+    assert study._affordable() is False
+    study.exact = True
+    assert study._affordable() is True
 
 
 def test_images_are_read_as_pixels():

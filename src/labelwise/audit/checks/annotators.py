@@ -32,7 +32,7 @@ def annotators(study: Study) -> list[Finding]:
         return []
     worst = np.argsort(np.where(heard, accuracy, 2), kind="stable")[:3]
     names = table.annotator.to_numpy()
-    named = "; ".join(f"{names[w]}: {accuracy[w]:.0%} right of {answered[w]:,.0f}" for w in worst)
+    named = ", ".join(f"annotator {names[w]} ({accuracy[w]:.0%} right of {answered[w]:,.0f} votes)" for w in worst)
     details = _disputed(study)
     return [
         Finding(
