@@ -148,3 +148,21 @@ def test_progress_is_told():
     assert "nearest neighbours" in [text for text, _ in told]
     assert all(0 <= share < 1 for _, share in told)
     assert [share for _, share in told] == sorted(share for _, share in told)
+
+
+@pytest.mark.parametrize("kind", ["soft", "candidates", "votes", "bags", "sets", "several real targets"])
+def test_every_kind_of_supervision_is_audited(kind):
+    """No check may fail on supervision it does not know: it says that it did not look."""
+    rng = np.random.default_rng(0)
+    bags = np.repeat(np.arange(40), 5)
+    targets = {
+        "soft": lambda: infer(rng.dirichlet(np.ones(3), 200)),
+        "candidates": lambda: infer(np.eye(4, dtype=bool)[rng.integers(0, 4, 200)] | (rng.random((200, 4)) < 0.3)),
+        "votes": lambda: infer(votes=rng.integers(-1, 3, (200, 4)), y=None),
+        "bags": lambda: infer(rng.random(40), bags=bags),
+        "sets": lambda: infer(rng.integers(0, 2, 40), bags=bags, kind="sets"),
+        "several real targets": lambda: infer(rng.normal(size=(200, 2))),
+    }[kind]()
+    report = audit(rng.normal(size=(200, 6)), targets, domains=np.tile(["a", "b"], 100))
+    assert report.checked["outliers"] in ("found", "nothing found")
+    assert len(report.checked) == len(report.seconds) > 12
