@@ -14,7 +14,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = frozenset({
-    "active", "advice", "audit", "base", "baselines", "calibration", "catalogue", "checks", "cli", "data", "diagnostics",
+    "advice", "audit", "base", "baselines", "catalogue", "checks", "cli", "data", "diagnostics",
     "learner", "losses", "model", "multilabel", "nets", "noisy", "parts", "persistence", "report", "run",
     "semi_supervised", "shift", "supervision", "training", "unlearning", "weak",
 })  # fmt: skip

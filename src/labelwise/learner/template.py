@@ -1,25 +1,23 @@
-"""The template of every trained method, and the three plain ones: classifier, regressor, multi-label classifier."""
+"""The template of every trained method: validate, build, start, train, predict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from copy import deepcopy
-from typing import Annotated, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
-from labelwise.base import UNLABELED, Card, Count, Fields, InputError, Method
+from labelwise.base import UNLABELED, Fields, InputError, Method
 from labelwise.inputs import Inputs
-from labelwise.losses.base import CrossEntropy, Loss
-from labelwise.losses.binary import MaskedBCE, SquaredError
 from labelwise.nets.auto import build
 from labelwise.parts.views import Views, for_modality
 from labelwise.supervision import encode_classes
@@ -243,230 +241,3 @@ class ClassLearner(ClassifierMixin, Learner):  # type: ignore[misc]
         """Return the most probable class of each row, shape ``(n,)``."""
         best = self.outputs(X).argmax(1)
         return np.asarray(self.classes_[best])
-
-
-class Plain(Learner):
-    """Training of one network by one drop-in loss: what the classifier, the regressor and the multi-label one share.
-
-    Parameters
-    ----------
-    criterion
-        A `labelwise.losses.Loss`; its per-row state (ELR, ALDR) is made for the rows of this fit.
-    """
-
-    criterion: Loss = CrossEntropy()
-
-    def start(self, data: Data) -> None:
-        """Copy the criterion and make room for its per-row state."""
-        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the criterion of the batch."""
-        value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
-        return value
-
-
-MINI_BATCHES = "rows are drawn in random mini-batches, so a weight of two is not the same as the row twice"
-
-
-class Classifier(Plain, ClassLearner):
-    """Plain training of a network with any drop-in loss; unlabelled rows are left out.
-
-    Parameters
-    ----------
-    criterion
-        A `labelwise.losses.Loss`; its per-row state (ELR, ALDR) is made for the rows of this fit.
-
-    References
-    ----------
-    The ordinary supervised classifier; the paper is the criterion's.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_iris
-    >>> from labelwise.learner import Classifier, Train
-    >>> X, y = load_iris(return_X_y=True)
-    >>> model = Classifier(train=Train(epochs=20, batch_size=16), random_state=0).fit(X, y)
-    >>> bool(model.score(X, y) > 0.9)
-    True
-    """
-
-    card = Card(
-        year=None, reference="Ordinary supervised training.", kind="learner", handles=frozenset({"clean labels"}),
-        race=True, expected_failed_checks={
-            "check_sample_weight_equivalence_on_dense_data": MINI_BATCHES,
-        },
-    )  # fmt: skip
-    tune = {"train": [Train(lr=lr, epochs=epochs) for lr in (1e-3, 3e-3) for epochs in (15, 40)]}
-
-
-class Regressor(RegressorMixin, Plain):  # type: ignore[misc]
-    """Plain training of a network for real targets ``(n,)`` or ``(n, m)``; NaN targets are left out.
-
-    Parameters
-    ----------
-    criterion
-        A `labelwise.losses.Loss` of outputs and targets ``(b, m)``; targets are standardised for training.
-
-    References
-    ----------
-    Least squares with a network.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.linspace(-1, 1, 200)[:, None]
-    >>> model = Regressor(train=Train(epochs=60, batch_size=16), random_state=0).fit(X, X[:, 0] ** 2)
-    >>> bool(model.score(X, X[:, 0] ** 2) > 0.9)
-    True
-    """
-
-    criterion: Loss = SquaredError()
-
-    card = Card(
-        year=None, reference="Least squares with a network.", kind="learner", handles=frozenset({"clean labels"}),
-        supervision=frozenset({"real"}), task="regression", race=True,
-        expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
-    )  # fmt: skip
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        return tags
-
-    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
-        """Standardise the known targets; NaN stays NaN and marks an unlabelled row."""
-        values = np.asarray(y, dtype=np.float64)
-        if np.isinf(values).any():
-            raise InputError(f"Input y contains infinity or a value too large for dtype('float64'), first in row "
-                             f"{int(np.isinf(values.reshape(len(values), -1)).any(1).argmax())}.")  # fmt: skip
-        self.single_ = values.ndim == 1
-        values = values.reshape(len(values), -1)
-        labelled = np.asarray(np.isfinite(values).any(axis=1))
-        if not labelled.any():
-            raise InputError(
-                "Input y contains NaN in every row: all labels are missing. At least one target is needed."
-            )
-        self.mean_ = np.nanmean(values[labelled], 0)
-        spread = np.nanstd(values[labelled], 0)
-        self.spread_ = np.where(spread > 0, spread, 1.0)
-        return ((values - self.mean_) / self.spread_).astype(np.float32), labelled, values.shape[1]
-
-    def quality(self, scores: Tensor, y: Tensor) -> float:
-        """Return minus the mean squared error of the known targets."""
-        return -float(SquaredError()(scores, y))
-
-    def predict(self, X: Any) -> NDArray[np.float64]:
-        """Return targets ``(n,)``, or ``(n, m)`` when y had several columns."""
-        values = self.outputs(X) * self.spread_ + self.mean_
-        return np.asarray(values[:, 0] if self.single_ else values)
-
-
-class MultiLabelClassifier(Plain, ClassLearner):
-    """Plain training of a network for several labels per row, some of them unknown.
-
-    Parameters
-    ----------
-    criterion
-        A `labelwise.losses.Loss` of scores and labels ``(b, L)`` with 1 yes, 0 no, -1 unknown.
-
-    References
-    ----------
-    Binary relevance with one network; unknown labels are left out of the loss. With one class per row ``(n,)`` it is
-    one-vs-rest, as in scikit-learn's multi-label estimators.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> y = (X[:, :2] > 0).astype(np.int8)
-    >>> y[:20] = -1
-    >>> model = MultiLabelClassifier(train=Train(epochs=40, batch_size=16), random_state=0).fit(X, y)
-    >>> model.predict_proba(X).shape
-    (200, 2)
-    """
-
-    criterion: Loss = MaskedBCE()
-
-    card = Card(
-        year=None, reference="Binary relevance.", kind="learner", handles=frozenset({"missing labels"}),
-        supervision=frozenset({"multilabel"}), task="multi-label", race=True,
-        expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
-    )  # fmt: skip
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        tags.target_tags.multi_output = True
-        return tags
-
-    def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
-        """Check that labels ``(n, L)`` are 1, 0 or -1; spread one class per row over indicator columns."""
-        values = np.asarray(y)
-        column = values.ndim == 2 and values.shape[1] == 1 and not np.isin(values, (-1, 0, 1)).all()
-        self.single_ = values.ndim == 1 or column
-        if self.single_:
-            codes, labelled, n_classes = super().read_targets(y if values.ndim == 1 else values[:, 0])
-            labels = np.where(labelled[:, None], codes[:, None] == np.arange(n_classes), UNLABELED).astype(np.int8)
-            return labels, labelled, n_classes
-        if values.ndim != 2:
-            raise InputError(f"y must have shape (n, L) with one column a label. Got shape {values.shape}.")
-        wrong = ~np.isin(values, (-1, 0, 1))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            found = f"Got {values[row, column]!r} in row {row}, column {column}."
-            raise InputError(f"y must hold 1 (yes), 0 (no) or -1 (unknown). {found}")
-        labels = values.astype(np.int8)
-        self.classes_ = np.arange(labels.shape[1])
-        return labels, (labels != UNLABELED).any(1), labels.shape[1]
-
-    def quality(self, scores: Tensor, y: Tensor) -> float:
-        """Return minus the binary cross-entropy of the known labels."""
-        return -float(MaskedBCE()(scores, y))
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the probability of each label, shape ``(n, L)``; rows sum to 1 only for one class per row."""
-        p = 1 / (1 + np.exp(-np.clip(self.outputs(X), -500, 500)))
-        return np.asarray(p / p.sum(1, keepdims=True) if self.single_ else p)
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return 1 where a label's probability exceeds one half, shape ``(n, L)``; one class per row as classes ``(n,)``."""
-        scores = self.outputs(X)
-        return np.asarray(self.classes_[scores.argmax(1)]) if self.single_ else (scores > 0).astype(np.int64)
-
-
-class SemiSupervised(ClassLearner):
-    """Base of methods that learn from labelled and unlabelled rows together.
-
-    Every step has `batch_size` labelled rows and, in ``batch.unlabelled``, `ratio` times as many rows of the pool. The
-    pool is all rows of X, the labelled ones too, as in the authors' code of UDA and FixMatch; an epoch is one pass of it.
-
-    Parameters
-    ----------
-    ratio
-        Unlabelled rows per labelled row in a step, >= 1.
-    """
-
-    ratio: Annotated[int, Count] = 7
-
-    def steps(self, data: Data) -> int:
-        """Return the number of batches in an epoch: one pass of the pool."""
-        return math.ceil(len(data) / (self._labelled_size(data) * self.ratio))
-
-    def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
-        """Yield labelled batches, repeated as needed, each beside a part of one pass of the pool."""
-        size = self._labelled_size(data)
-        everything = torch.arange(len(data), device=data.x.device)
-        labelled = self._endless(data.labelled.nonzero().squeeze(1), size, generator, data.shard)
-        for rows in shuffled(everything, size * self.ratio, generator, data.shard):
-            yield data.batch(next(labelled), unlabelled=data.batch(rows))
-
-    def _labelled_size(self, data: Data) -> int:
-        return min(self.train_.batch_size, int(data.labelled.sum()))
-
-    @staticmethod
-    def _endless(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int]) -> Iterator[Tensor]:
-        while True:
-            for batch in shuffled(rows, size, generator, shard):
-                if len(batch) * shard[1] == size:
-                    yield batch
