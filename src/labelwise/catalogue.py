@@ -208,8 +208,10 @@ def _entries() -> tuple[Entry, ...]:
 
 def _exports(module: ModuleType) -> Iterable[tuple[str, Any]]:
     names = getattr(module, "__all__", None)
-    if names is None:  # a single module: what it defines itself
-        names = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    if names is None:  # what the module defines itself
+        own = (module.__name__, f"{module.__name__}.")
+        homes = {name: str(getattr(value, "__module__", "")) for name, value in vars(module).items()}
+        names = [name for name, home in homes.items() if home == own[0] or home.startswith(own[1])]
     return [(name, getattr(module, name)) for name in sorted(names) if not name.startswith("_")]
 
 

@@ -82,6 +82,9 @@ class Reader:
         return self.arrays[name]
 
     def _read_array(self, told: Mapping[str, Any]) -> Any:
+        return np.array(self._values(told), order="F" if told.get("order") == "F" else "C")
+
+    def _values(self, told: Mapping[str, Any]) -> Any:
         if "objects" in told:
             made = np.empty(len(told["objects"]), dtype=object)
             for number, item in enumerate(told["objects"]):
@@ -90,8 +93,7 @@ class Reader:
         if "strings" in told:
             return np.array(told["strings"], dtype=told["dtype"]).reshape(told["shape"])
         stored = self._stored(told["name"])
-        made = stored.view(told["as"]) if "as" in told else stored
-        return np.array(made, order="F" if told.get("order") == "F" else "C")
+        return stored.view(told["as"]) if "as" in told else stored
 
     # -- one method for each kind of node, named like it
 

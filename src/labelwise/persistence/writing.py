@@ -137,6 +137,10 @@ class Writer:
 
     def array(self, value: Any, where: str = "") -> dict[str, Any]:
         """Return the node of an array: numbers go beside, strings and objects into the document."""
+        fortran = value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous
+        return {**self._values(value, where), **({"order": "F"} if fortran else {})}
+
+    def _values(self, value: Any, where: str) -> dict[str, Any]:
         if value.dtype.kind == "O":
             return {"objects": [self.node(item, where) for item in value.ravel().tolist()], "shape": list(value.shape)}
         if value.dtype.kind == "U":
@@ -145,8 +149,7 @@ class Writer:
             return {"name": self._beside(value.view(np.int64)), "as": value.dtype.str}
         if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
             raise InputError(f"{where or 'array'}: an array of dtype {value.dtype} cannot be saved.")
-        fortran = value.ndim > 1 and value.flags.f_contiguous and not value.flags.c_contiguous
-        return {"name": self._beside(value), **({"order": "F"} if fortran else {})}
+        return {"name": self._beside(value)}
 
     def tensor(self, value: Any) -> dict[str, Any]:
         """Return the node of a torch tensor."""
