@@ -189,6 +189,8 @@ class MultiLabelClassifier(Plain, ClassLearner):
             found = f"Got {values[row, column]!r} in row {row}, column {column}."
             raise InputError(f"y must hold 1 (yes), 0 (no) or -1 (unknown). {found}")
         labels = values.astype(np.int8)
+        if (labels == UNLABELED).all():
+            raise InputError("y has no known entry: all labels are missing (-1). At least one 1 and one 0 are needed.")
         self.classes_ = np.arange(labels.shape[1])
         return labels, (labels != UNLABELED).any(1), labels.shape[1]
 
