@@ -165,19 +165,20 @@ LEAVES = "synthetic tree of 60 leaves, a third observed"
 NODES = "synthetic tree with 60 leaves, all nodes are labels, a third observed"
 DISTANCE = "squared tree distance on rows of all labels"
 BANK = "banking77 on MiniLM embeddings, 26 of 77 intents observed, distances between embedded intent names"
+TEMPERATURE = "temperature by rows of observed classes only: a smaller gain; the rule used was found on such trees"
 
 CLAIMS = [
     Claim(
         method="labelwise.multilabel.Loki", paper=15, name="distance, nearest neighbours", data=LEAVES, seeds=SEEDS,
         statement="The Fréchet mean errs by less than the most probable class.", metric=DISTANCE,
         baseline="argmax of the same 5 nearest neighbours", higher_is_better=False,
-        run=compared(lambda seed: tree(seed, leaves_only=True), KNN, squared_distance),
+        run=compared(lambda seed: tree(seed, leaves_only=True), KNN, squared_distance), tried=TEMPERATURE,
     ),
     Claim(
         method="labelwise.multilabel.Loki", paper=15, name="distance, logistic regression", data=LEAVES, seeds=SEEDS,
         statement="The Fréchet mean errs by less than the most probable class.", metric=DISTANCE,
         baseline="argmax of the same logistic regression", higher_is_better=False,
-        run=compared(lambda seed: tree(seed, leaves_only=True), LOGISTIC, squared_distance),
+        run=compared(lambda seed: tree(seed, leaves_only=True), LOGISTIC, squared_distance), tried=TEMPERATURE,
     ),
     Claim(
         method="labelwise.multilabel.Loki", paper=15, name="unseen labels", data=NODES, seeds=SEEDS,

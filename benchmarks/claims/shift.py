@@ -99,19 +99,22 @@ def coverage(seed: int) -> dict[str, float]:
 
 def false_alarms(seed: int) -> dict[str, float]:
     """Rate at which the test says "shift" at level 0.05 on 40 pairs of sets without one."""
-    alarms = []
+    alarms, model = [], EMPrior(estimator=LogisticRegression(), n_resamples=0, random_state=seed)
     for repeat in range(40):
         rng = np.random.default_rng([seed, repeat])
         y = rng.integers(4, size=800)
         X = rng.normal(size=(800, 4)) + 1.5 * np.eye(4)[y]
         known = np.where(np.arange(800) < 400, y, -1)
-        alarms.append(EMPrior(estimator=LogisticRegression(), n_resamples=0).fit(X, known).shift_test_.p_value < 0.05)
+        alarms.append(model.fit(X, known).shift_test_.p_value < 0.05)
     return {"baseline": 0.05, "method": float(np.mean(alarms))}
 
 
 SHARES = "mean absolute error of the target's shares"
 PICTURES = "picture features (cifar10n, clean labels), 3,000 source and 2,000 target rows"
 LOGISTIC, LOOSE, BAYES = logistic(0.1), logistic(100.0), GaussianNB()
+GUARD = (
+    "without the test (significance=1) it cost up to 1.6 points on three seeds, which is why the test is asked first"
+)
 
 CLAIMS = [
     Claim(
@@ -130,13 +133,13 @@ CLAIMS = [
         method="labelwise.shift.EMPrior", name="no shift", data=f"{PICTURES}, no shift", seeds=SEEDS, margin=-0.01,
         statement="Where nothing shifted, the correction costs no accuracy (within a point).",
         baseline="the same logistic regression, not corrected", metric="accuracy on other target rows",
-        run=accuracy_gain(EMPrior(estimator=LOGISTIC), None), needs=("cifar10n",),
+        run=accuracy_gain(EMPrior(estimator=LOGISTIC), None), needs=("cifar10n",), tried=GUARD,
     ),
     Claim(
         method="labelwise.shift.BBSE", name="no shift", data=f"{PICTURES}, no shift", seeds=SEEDS, margin=-0.01,
         statement="Where nothing shifted, the correction costs no accuracy (within a point).",
         baseline="the same logistic regression, not corrected", metric="accuracy on other target rows",
-        run=accuracy_gain(BBSE(estimator=LOGISTIC), None), needs=("cifar10n",),
+        run=accuracy_gain(BBSE(estimator=LOGISTIC), None), needs=("cifar10n",), tried=GUARD,
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="against BBSE", data=f"{PICTURES}, Dirichlet(0.5)", seeds=SEEDS,
@@ -155,19 +158,20 @@ CLAIMS = [
         statement="An over-confident classifier must be calibrated before EM, or the shares come out wrong.",
         baseline="EM without calibration", metric=SHARES, higher_is_better=False, seeds=SEEDS, needs=("cifar10n",),
         run=error_of_shares(EMPrior(estimator=BAYES, calibrate=None), EMPrior(estimator=BAYES), 0.5),
+        tried="on digits (600 rows, three seeds) the two were equal: there naive Bayes is too good to need it",
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="bias", data=f"{PICTURES}, Dirichlet(0.5), Gaussian naive Bayes",
         statement="The bias of bias-corrected temperature scaling matters, not only the temperature.", seeds=SEEDS,
         baseline="EM after plain temperature scaling", metric=SHARES, higher_is_better=False, needs=("cifar10n",),
         run=error_of_shares(EMPrior(estimator=BAYES, calibrate="ts"), EMPrior(estimator=BAYES), 0.5),
-        tried="with the regularised logistic regression the two are equal",
+        tried="equal on digits (600 rows, three seeds), and here with a regularised logistic regression",
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="interval", data="mixture of 4 Gaussians, 600 source and 600 target rows",
         statement="The 90 % intervals hold the true shares at least 85 % of the time.", margin=-0.05, seeds=SEEDS,
         baseline="the level asked for", metric="share of true shares inside", run=coverage,
-        tried="20 problems a seed instead of 80 gave 0.863 [0.835, 0.890]: too few to tell",
+        tried="20 problems a seed with 200 resamples gave 0.863, 80 with 200 gave 0.872; 500 are the default since",
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="test", data="mixture of 4 Gaussians, 400 and 400 rows, no shift",
