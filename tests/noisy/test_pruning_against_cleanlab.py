@@ -63,3 +63,12 @@ def test_scores_are_cleanlabs(quality, problem):
     with np.errstate(all="ignore"):
         theirs = cleanlab_rank.get_label_quality_scores(y, proba, method=quality)
     assert np.array_equal(ConfidentLearning(quality=quality).label_quality(y, proba), theirs)
+
+
+@pytest.mark.parametrize("n_classes", [200, 1000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_many_classes_most_of_them_rare_or_absent(n_classes, dtype):
+    y, proba = problem(n_classes, n_classes, 2500, dtype, None)
+    assert len(np.unique(y)) < n_classes
+    for rule in ("prune_by_noise_rate", "prune_by_class", "confident_learning"):
+        assert np.array_equal(ConfidentLearning(rule=rule).find_issues(y, proba), expected(y, proba, rule))
