@@ -72,7 +72,9 @@ def our_two_views(x: Tensor, y: Tensor, epochs: int) -> None:
     few = y.clone()
     few[1000:] = -1
     train = Train(epochs=epochs, batch_size=32, progress=False, warmup=0.0)
-    FixMatch(net=mlp(), views=Views(Jitter(0.05), Jitter(0.25)), train=train, random_state=0).fit(x.numpy(), few.numpy())
+    FixMatch(net=mlp(), views=Views(Jitter(0.05), Jitter(0.25)), train=train, random_state=0).fit(
+        x.numpy(), few.numpy()
+    )
 
 
 def seconds(loop: Callable[[Tensor, Tensor, int], None], x: Tensor, y: Tensor, epochs: int) -> float:

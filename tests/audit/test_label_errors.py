@@ -45,13 +45,25 @@ def test_evidence_covers_the_truth(digits):
 
 def test_noise_matrix_and_precision_curve_are_in_the_report(digits):
     report, _, wrong, _ = digits
-    np.testing.assert_allclose(report.noise_matrix.sum(0), 1)
+    np.testing.assert_allclose(report.noise_matrix.sum(1), 1)
     assert np.diag(report.noise_matrix).mean() == pytest.approx(0.9, abs=0.03)
     curve = report.precision_curve
     rows = report.of_kind("label errors")[0].rows
     assert curve.flagged.iloc[-1] == len(rows)
     real = np.array([wrong[rows[:m]].mean() for m in curve.flagged])
     assert ((curve.low <= real + 0.05) & (real - 0.05 <= curve.high)).all()
+
+
+def test_noise_matrix_has_true_labels_as_rows():
+    """Class b is often given as c, never the other way round."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 3, 2000)
+    X = rng.normal(size=(2000, 6)) + 4 * np.eye(3, 6)[truth]
+    given = np.where((truth == 1) & (rng.random(2000) < 0.3), 2, truth)
+    matrix = audit(X, np.array(["a", "b", "c"])[given]).noise_matrix
+    np.testing.assert_allclose(matrix.sum(axis=1), 1)
+    assert matrix.loc["b", "c"] == pytest.approx(0.3, abs=0.05) and matrix.loc["c", "b"] < 0.03
+    assert (matrix.index.name, matrix.columns.name) == ("true", "given")
 
 
 def test_string_labels_and_unlabelled_rows(digits):

@@ -109,7 +109,8 @@ class AuditReport:
     checked
         Outcome of every check: ``"found"``, ``"nothing found"``, or ``"not checked: <reason>"``.
     noise_matrix
-        Estimated P(given label | true label), given labels as columns; None without class labels.
+        Estimated P(given label | true label): true labels as rows, which sum to 1, given labels as columns; None without
+        class labels.
     precision_curve
         Expected precision (``precision``, ``low``, ``high``) of the first ``flagged`` rows of the label-error list.
     label_quality

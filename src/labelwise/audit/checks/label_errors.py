@@ -33,7 +33,11 @@ def label_errors(study: Study) -> list[Finding]:
     noise = study.noise = LabelNoise().measure(codes, proba, rng=study.rng())
     study.label_quality = np.full(len(codes), np.nan)
     study.label_quality[labelled] = proba[labelled, codes[labelled]]
-    study.noise_matrix = pd.DataFrame(noise.noise_matrix, index=study.classes, columns=study.classes)
+    study.noise_matrix = pd.DataFrame(
+        noise.noise_matrix.T,
+        index=pd.Index(study.classes, name="true"),
+        columns=pd.Index(study.classes, name="given"),
+    )
     grade = severity("label errors", noise.share)
     if grade is None or not noise.supported:
         return []
