@@ -83,7 +83,7 @@ def run(job: Job, listener: Listener | None = None) -> Path:
 def _check_choices(job: Job, data: Understood) -> None:
     """Refuse a method or metric that the race would refuse, before anything is written."""
     if job.methods is not None:
-        shortlist([], real=data.real, names=job.methods)
+        shortlist([], real=data.real, image=data.roles.image is not None, names=job.methods)
     choose(job.metric, None if data.real else class_counts(data.targets), data.real)
 
 
@@ -127,7 +127,7 @@ def _domains(data: Understood) -> NDArray[Any] | None:
 def _audit_info(report: AuditReport, data: Understood) -> dict[str, Any]:
     content = report.to_dict()
     for finding, found in zip(content["findings"], report, strict=True):
-        chosen = shortlist([found], real=data.real)
+        chosen = shortlist([found], real=data.real, image=data.X.ndim == 4)
         finding["methods"] = [candidate.name for candidate in chosen]
     return content
 
@@ -137,8 +137,8 @@ def _race(
 ) -> RaceResult:
     """Race the methods that the findings ask for against the tuned baseline, on training rows only."""
     train = np.flatnonzero(~data.test)
-    candidates = shortlist(list(report), real=data.real, names=job.methods, random_state=job.seed)
     image = data.X.ndim == 4
+    candidates = shortlist(list(report), real=data.real, image=image, names=job.methods, random_state=job.seed)
     baseline = baseline_for(
         int(np.prod(data.X.shape[1:])),
         max(2, data.targets.n_classes),

@@ -103,3 +103,10 @@ def test_everything_on_a_shortlist_can_race():
     assert set(result.leaderboard["status"]) <= {"winner", "baseline", "candidate"}, result.leaderboard[
         ["method", "note"]
     ]
+
+
+def test_pictures_are_for_networks_only():
+    names = {candidate.name for candidate in shortlist([], image=True)}
+    assert names and all(catalogue.find(name).kind in ("learner", "loss") for name in names)
+    with pytest.raises(InputError, match="cannot race"):
+        shortlist([], image=True, names=["SharedVarianceNB"])

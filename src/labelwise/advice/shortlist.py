@@ -25,6 +25,7 @@ def shortlist(
     findings: Iterable[Finding],
     *,
     real: bool = False,
+    image: bool = False,
     names: Sequence[str] | None = None,
     random_state: int | None = 0,
     limit: int = 6,
@@ -41,6 +42,8 @@ def shortlist(
         Of `labelwise.audit.audit`, or anything with ``severity``, ``handles`` and ``title``.
     real
         Whether targets are real numbers instead of classes.
+    image
+        Whether rows are pictures: then only methods that train a network take them.
     names
         Methods to enter whatever was found, as `labelwise.catalogue.find` knows them; None lets the findings choose.
     random_state
@@ -60,29 +63,31 @@ def shortlist(
     """
     if names is not None:
         return [
-            from_class(_named(name, real).cls, random_state=random_state, note="Asked for by name.") for name in names
+            from_class(_named(name, real, image).cls, random_state=random_state, note="Asked for by name.")
+            for name in names
         ]
     found = sorted(findings, key=lambda finding: -WEIGHT[finding.severity])
-    ranked = [(_rank(entry, found), entry) for entry in catalogue.methods() if _can_race(entry, real)]
+    ranked = [(_rank(entry, found), entry) for entry in catalogue.methods() if _can_race(entry, real, image)]
     wanted = _in_turns([(rank, entry) for rank, entry in ranked if rank > 0])[:limit]
     plain = [entry for _, entry in ranked if entry.room == "learner" and entry not in wanted]
     chosen = wanted[: max(limit - len(plain), 1)] + plain
     return [from_class(entry.cls, random_state=random_state, note=_why(entry, found)) for entry in chosen]
 
 
-def _can_race(entry: Entry, real: bool) -> bool:
+def _can_race(entry: Entry, real: bool, image: bool) -> bool:
     """Say whether the method fits on (X, y) alone, for this kind of targets, with what is installed."""
     fits = ("real" if real else "classes") in entry.supervision
     wanted = ("regression" if real else "classification", "any")
     installed = all(find_spec(package.replace("-", "_")) is not None for package in entry.requires)
     drop_in = entry.kind == "loss" and not real and entry.name != "CrossEntropy"  # that is the plain Classifier
-    return (entry.race or drop_in) and fits and entry.task in wanted and not entry.needs and installed
+    reads = not image or entry.kind in ("learner", "loss")
+    return reads and (entry.race or drop_in) and fits and entry.task in wanted and not entry.needs and installed
 
 
-def _named(name: str, real: bool) -> Entry:
+def _named(name: str, real: bool, image: bool) -> Entry:
     entry = catalogue.find(name)
-    if not _can_race(entry, real):
-        able = ", ".join(e.name for e in catalogue.methods() if _can_race(e, real))
+    if not _can_race(entry, real, image):
+        able = ", ".join(e.name for e in catalogue.methods() if _can_race(e, real, image))
         raise InputError(f"method: {entry.name} cannot race on these targets. Those that can: {able}.")
     return entry
 
