@@ -11,6 +11,7 @@ from scipy.special import softmax
 from labelwise.base import InputError
 from labelwise.diagnostics import LabelNoise
 from labelwise.diagnostics.label_noise import _pooled
+from labelwise.diagnostics.linear import out_of_fold
 
 
 def gaussians(n, separation, matrix, seed=0, d=5):
@@ -45,6 +46,17 @@ def test_overlap_is_not_noise(seed):
     assert (proba.argmax(1) != given).mean() > 0.2
     share = LabelNoise().measure(given, proba).share
     assert share.low == 0 and share.value < 0.03
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_share_covers_one_sided_noise_that_the_model_learned(seed):
+    """Out-of-fold probabilities, not the true ones: they believe a part of labels that are wrong always the same way."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, 1500)
+    X = (rng.normal(size=(1500, 6)) + 4 * np.eye(3, 6)[truth]).astype(np.float32)
+    given = np.where((truth == 1) & (rng.random(1500) < 0.3), 2, truth)
+    share = LabelNoise().measure(given, out_of_fold(X, given, 3)).share
+    assert share.low <= (truth != given).mean() <= share.high
 
 
 def test_noise_matrix_of_one_sided_noise():
