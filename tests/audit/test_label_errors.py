@@ -54,16 +54,27 @@ def test_noise_matrix_and_precision_curve_are_in_the_report(digits):
     assert ((curve.low <= real + 0.05) & (real - 0.05 <= curve.high)).all()
 
 
-def test_noise_matrix_has_true_labels_as_rows():
-    """Class b is often given as c, never the other way round."""
+def one_sided_matrix():
+    """Return the noise matrix of an audit where class b is often given as c, never the other way round."""
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 3, 2000)
     X = rng.normal(size=(2000, 6)) + 4 * np.eye(3, 6)[truth]
     given = np.where((truth == 1) & (rng.random(2000) < 0.3), 2, truth)
-    matrix = audit(X, np.array(["a", "b", "c"])[given]).noise_matrix
+    return audit(X, np.array(["a", "b", "c"])[given]).noise_matrix
+
+
+def test_noise_matrix_has_true_labels_as_rows():
+    matrix = one_sided_matrix()
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
-    assert 0.15 < matrix.loc["b", "c"] < 0.35 and matrix.loc["c", "b"] < 0.03  # a part of one-sided errors is learned
+    assert matrix.loc["b", "c"] > 0.1 > 0.03 > matrix.loc["c", "b"]
     assert (matrix.index.name, matrix.columns.name) == ("true", "given")
+
+
+@pytest.mark.xfail(
+    reason="out-of-fold probabilities learn a part of one-sided errors: 0.21 where 0.30 is true", strict=True
+)
+def test_noise_matrix_of_one_sided_errors_is_right():
+    assert one_sided_matrix().loc["b", "c"] == pytest.approx(0.3, abs=0.05)
 
 
 def test_string_labels_and_unlabelled_rows(digits):
