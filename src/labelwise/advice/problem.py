@@ -18,7 +18,7 @@ from labelwise.advice.ledger import Prediction
 from labelwise.advice.score import CLASS_METRICS, REAL_METRICS, Metric, choose, corrected
 from labelwise.advice.splits import Rows, Split, real_strata
 from labelwise.base import InputError
-from labelwise.baselines.families import few_threads
+from labelwise.parts.threads import few_threads
 from labelwise.supervision import Kind, Targets, infer
 
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
-import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +13,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neural_network import MLPClassifier, MLPRegressor
-from threadpoolctl import ThreadpoolController
+
+from labelwise.parts.threads import few_threads
 
 Family = Literal["linear", "mlp", "boosting"]
 
@@ -26,9 +24,6 @@ GRIDS: dict[str, dict[str, list[Any]]] = {
     "boosting": {"learning_rate": [0.1, 0.03, 0.3], "leaves": [15, 31, 5]},
 }
 """What each family tunes. The first value of each list is the default; later ones are tried in this order."""
-
-SMALL = 5_000_000
-"""Numbers in X below which one thread is used."""
 
 _MOST_CLASSES_TO_BOOST = 20  # boosting grows one tree per class and round
 _MOST_FEATURES_TO_BOOST = 128  # and looks for splits in every feature
@@ -86,23 +81,6 @@ def fit_all(chosen: Iterable[Setting], X: Any, y: np.ndarray, seed: int | None, 
                 model.classes_ = last.classes_
             fitted[setting] = last = model.fit(X, y)
     return fitted
-
-
-def few_threads(X: Any) -> Any:
-    """Limit threads while a plain model is fitted: one for BLAS, and one for OpenMP where X is small.
-
-    The products of a linear model are thin: a second thread mostly waits, and where the machine is busy it waits long
-    (10,000 rows of 384 features, 77 classes: 0.5 s with one thread, 1.5 s with two, 6 s with two when busy).
-    """
-    small = math.prod(getattr(X, "shape", (0,))) < SMALL
-    pools = _pools(tuple(name in sys.modules for name in ("torch", "faiss")))
-    return pools.limit(limits={"blas": 1, "openmp": 1} if small else {"blas": 1})
-
-
-@cache
-def _pools(_: tuple[bool, ...]) -> ThreadpoolController:
-    """Find the thread pools once for every set of loaded libraries: it takes as long as fitting a small model."""
-    return ThreadpoolController()
 
 
 def _classifier(setting: Setting, y: np.ndarray, seed: int | None) -> Any:
