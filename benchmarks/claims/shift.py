@@ -16,6 +16,9 @@ from benchmarks.claims import Claim, data_path
 from labelwise.shift import BBSE, EMPrior
 
 SEEDS = tuple(range(10))
+FRESH = tuple(range(10, 20))
+"""Seeds of claims whose method or experiment was changed after a look at the first ten."""
+
 Problem = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -113,7 +116,8 @@ SHARES = "mean absolute error of the target's shares"
 PICTURES = "picture features (cifar10n, clean labels), 3,000 source and 2,000 target rows"
 LOGISTIC, LOOSE, BAYES = logistic(0.1), logistic(100.0), GaussianNB()
 GUARD = (
-    "without the test (significance=1) it cost up to 1.6 points on three seeds, which is why the test is asked first"
+    "without the test (significance=1) it cost up to 1.6 points on three of the first ten seeds, which is why the test "
+    "is asked first; measured on ten new seeds"
 )
 
 CLAIMS = [
@@ -130,13 +134,13 @@ CLAIMS = [
         run=accuracy_gain(EMPrior(estimator=LOGISTIC), 0.5), needs=("cifar10n",),
     ),
     Claim(
-        method="labelwise.shift.EMPrior", name="no shift", data=f"{PICTURES}, no shift", seeds=SEEDS, margin=-0.01,
+        method="labelwise.shift.EMPrior", name="no shift", data=f"{PICTURES}, no shift", seeds=FRESH, margin=-0.01,
         statement="Where nothing shifted, the correction costs no accuracy (within a point).",
         baseline="the same logistic regression, not corrected", metric="accuracy on other target rows",
         run=accuracy_gain(EMPrior(estimator=LOGISTIC), None), needs=("cifar10n",), tried=GUARD,
     ),
     Claim(
-        method="labelwise.shift.BBSE", name="no shift", data=f"{PICTURES}, no shift", seeds=SEEDS, margin=-0.01,
+        method="labelwise.shift.BBSE", name="no shift", data=f"{PICTURES}, no shift", seeds=FRESH, margin=-0.01,
         statement="Where nothing shifted, the correction costs no accuracy (within a point).",
         baseline="the same logistic regression, not corrected", metric="accuracy on other target rows",
         run=accuracy_gain(BBSE(estimator=LOGISTIC), None), needs=("cifar10n",), tried=GUARD,
@@ -169,9 +173,12 @@ CLAIMS = [
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="interval", data="mixture of 4 Gaussians, 600 source and 600 target rows",
-        statement="The 90 % intervals hold the true shares at least 85 % of the time.", margin=-0.05, seeds=SEEDS,
+        statement="The 90 % intervals hold the true shares at least 87 % of the time.", margin=-0.03, seeds=FRESH,
         baseline="the level asked for", metric="share of true shares inside", run=coverage,
-        tried="20 problems a seed with 200 resamples gave 0.863, 80 with 200 gave 0.872; 500 are the default since",
+        tried=(
+            "on the first ten seeds 20 problems a seed with 200 resamples gave 0.863, 80 with 200 gave 0.872 and with 500 "
+            "0.883; 500 are the default since, and the claim is measured on ten new seeds"
+        ),
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="test", data="mixture of 4 Gaussians, 400 and 400 rows, no shift",
