@@ -110,3 +110,9 @@ def test_pictures_are_for_networks_only():
     assert names and all(catalogue.find(name).kind in ("learner", "loss") for name in names)
     with pytest.raises(InputError, match="cannot race"):
         shortlist([], image=True, names=["SharedVarianceNB"])
+
+
+def test_a_member_of_a_family_races_only_when_asked_for():
+    noisy = SimpleNamespace(severity="critical", handles=frozenset({"noise"}), title="Labels are wrong")
+    assert "GCE" not in {candidate.name for candidate in shortlist([noisy], limit=50)}
+    assert [candidate.name for candidate in shortlist([noisy], names=["GCE"])] == ["GCE"]

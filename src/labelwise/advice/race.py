@@ -59,8 +59,8 @@ def race(
     baseline
         What has to be beaten; by default `labelwise.advice.baseline_for` the shape of X.
     budget_seconds
-        Time for all fits together; the baseline's first round of folds is finished in any case. Where that alone would
-        take nearly half of it, the race is held on a part of the rows. None: no limit, and then the result depends on
+        Time for all fits together; the baseline's first round of folds is finished in any case. Where that would
+        take more than 15 % of it, the race is held on a part of the rows. None: no limit, and then the result depends on
         nothing but the arguments.
     metric
         ``auto``, a key of `labelwise.advice.score.CLASS_METRICS` or of ``REAL_METRICS``.

@@ -20,6 +20,9 @@ COST = {"seconds": 0.0, "light": 0.1, "heavy": 0.5}
 CLAIM = {"shown": 0.4, "not shown": -0.4, "opposite": -2.0}
 """A method whose own claim did not hold here comes later."""
 
+MEMBERS = frozenset({"GCE"})
+"""Methods that another one holds for some value of its grid (CompSum): they race only when asked for by name."""
+
 
 def shortlist(
     findings: Iterable[Finding],
@@ -67,7 +70,11 @@ def shortlist(
             for name in names
         ]
     found = sorted(findings, key=lambda finding: -WEIGHT[finding.severity])
-    ranked = [(_rank(entry, found), entry) for entry in catalogue.methods() if _can_race(entry, real, image)]
+    ranked = [
+        (_rank(entry, found), entry)
+        for entry in catalogue.methods()
+        if entry.name not in MEMBERS and _can_race(entry, real, image)
+    ]
     wanted = _in_turns([(rank, entry) for rank, entry in ranked if rank > 0])[:limit]
     plain = [entry for _, entry in ranked if entry.room == "learner" and entry not in wanted]
     chosen = wanted[: max(limit - len(plain), 1)] + plain
