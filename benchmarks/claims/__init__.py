@@ -1,4 +1,7 @@
-"""Does each method do what its paper says, at CPU scale? One file a room, exporting ``CLAIMS: list[Claim]``."""
+"""Does each method do what its paper says, at CPU scale?
+
+One file a room, or a folder of files, each exporting ``CLAIMS: list[Claim]``.
+"""
 
 from __future__ import annotations
 

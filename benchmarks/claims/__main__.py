@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import pkgutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,13 +17,26 @@ NOT_ROOMS = {"__init__", "__main__", "harness", "store"}
 
 
 def rooms() -> list[str]:
-    """Return the rooms that have a file of claims."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in NOT_ROOMS)
+    """Return the rooms that have claims: a file, or a folder of files."""
+    here = Path(__file__).parent
+    return sorted(
+        {path.stem for path in here.glob("*.py")} - NOT_ROOMS | {p.parent.name for p in here.glob("*/[!_]*.py")}
+    )
+
+
+def claims_of(room: str) -> list[Claim]:
+    """Return a room's claims, of its file or of every file in its folder."""
+    module = importlib.import_module(f"benchmarks.claims.{room}")
+    if hasattr(module, "CLAIMS"):
+        return list(module.CLAIMS)
+    names = [f"{module.__name__}.{found.name}" for found in pkgutil.iter_modules(module.__path__)]
+    files = [importlib.import_module(name) for name in names]
+    return [claim for file in files for claim in getattr(file, "CLAIMS", [])]
 
 
 def run_room(room: str, *, quick: bool = False, only: str = "") -> int:
     """Measure a room's claims one by one, store each as it is done, and return how many failed."""
-    claims: list[Claim] = importlib.import_module(f"benchmarks.claims.{room}").CLAIMS
+    claims = claims_of(room)
     repeated = {claim.key for claim in claims if [other.key for other in claims].count(claim.key) > 1}
     if repeated:
         raise SystemExit(f"{room}: give the claims {sorted(repeated)} a `name` to tell them apart.")

@@ -1,0 +1,1 @@
+"""Claims of the room `diagnostics`: every module here exports ``CLAIMS``."""

@@ -1,0 +1,1 @@
+"""Claims of the room `losses`: every module here exports ``CLAIMS``."""

@@ -1,0 +1,1 @@
+"""Claims of the room `noisy`: every module here exports ``CLAIMS``."""
