@@ -104,7 +104,8 @@ def _noise(x: Tensor, radius: float, norm: Norm) -> Tensor:
 
 
 def _length(rows: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    length: Tensor = torch.linalg.vector_norm(rows.flatten(1), dim=1)
+    return length
 
 
 def _per_row(value: Tensor, x: Tensor) -> Tensor:
