@@ -13,12 +13,22 @@ from labelwise.diagnostics.frechet import (
     frechet_distance,
 )
 from labelwise.diagnostics.imbalance import Imbalance, ImbalanceResult
+from labelwise.diagnostics.intrinsic import IntrinsicDimension, IntrinsicDimensionResult
 from labelwise.diagnostics.label_noise import LabelNoise, LabelNoiseResult
 from labelwise.diagnostics.label_shift import LabelShiftResult, LabelShiftTest
 from labelwise.diagnostics.outliers import NeighbourOutliers, OpenSetShare, OutlierResult
 from labelwise.diagnostics.rankme import ParticipationRatio, RankMe
+from labelwise.diagnostics.separability import (
+    ClassSeparability,
+    SeparabilityResult,
+    SeparabilityStopping,
+    fisher_ratio,
+    thornton_index,
+)
+from labelwise.diagnostics.sharpness import LabelSharpness, LabelSharpnessResult, ScalingLaw, scaling_law
 
 __all__ = [
+    "ClassSeparability",
     "DomainClassifier",
     "DomainResult",
     "DuplicateResult",
@@ -26,8 +36,12 @@ __all__ = [
     "FrechetResult",
     "Imbalance",
     "ImbalanceResult",
+    "IntrinsicDimension",
+    "IntrinsicDimensionResult",
     "LabelNoise",
     "LabelNoiseResult",
+    "LabelSharpness",
+    "LabelSharpnessResult",
     "LabelShiftResult",
     "LabelShiftTest",
     "NearDuplicates",
@@ -38,6 +52,12 @@ __all__ = [
     "PriorShift",
     "PriorShiftResult",
     "RankMe",
+    "ScalingLaw",
+    "SeparabilityResult",
+    "SeparabilityStopping",
     "class_coverage",
+    "fisher_ratio",
     "frechet_distance",
+    "scaling_law",
+    "thornton_index",
 ]
