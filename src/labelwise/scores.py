@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score, precision_recall_fscore_support, r2_score
 
+from labelwise.parts import calibration_measures as measures
+
 Numbers = NDArray[np.floating[Any]]
 Codes = NDArray[np.integer[Any]]
 BINS = 10
@@ -32,7 +34,7 @@ def classification_scores(
         "accuracy": lambda t, p: float((p.argmax(1) == t).mean()),
         "balanced accuracy": _balanced_accuracy,
         "macro F1": lambda t, p: float(f1_score(t, p.argmax(1), average="macro", zero_division=0)),
-        "log loss": lambda t, p: float(-np.log(p[np.arange(len(t)), t].clip(1e-12)).mean()),
+        "log loss": lambda t, p: float(measures.log_loss_values(t, p).mean()),
         "calibration error": calibration_error,
     }
     return _with_intervals(metrics, y, proba, draws, level, seed)
@@ -69,24 +71,12 @@ def _balanced_accuracy(y: Codes, proba: Numbers) -> float:
 
 def calibration_error(y: Codes, proba: Numbers) -> float:
     """Return the expected calibration error over ten bins of equal width: mean gap of confidence and accuracy."""
-    confidence, right = proba.max(1), proba.argmax(1) == y
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    gap = np.bincount(place, confidence - right, minlength=BINS)
-    return float(np.abs(gap).sum() / len(y))
+    return measures.calibration_error(y, proba, BINS)
 
 
 def reliability(y: Codes, proba: Numbers) -> list[dict[str, float]]:
     """Return mean confidence, accuracy and count of each non-empty bin of confidence."""
-    confidence, right = proba.max(1), proba.argmax(1) == y
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return [
-        {
-            "confidence": float(confidence[place == b].mean()),
-            "accuracy": float(right[place == b].mean()),
-            "count": int((place == b).sum()),
-        }
-        for b in np.unique(place)
-    ]
+    return measures.reliability(y, proba, BINS)
 
 
 def per_class(y: Codes, proba: Numbers, classes: list[Any]) -> list[dict[str, Any]]:

@@ -2,4 +2,13 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from labelwise.calibration.measure import CalibrationError, CalibrationResult
+from labelwise.calibration.mixoe import MixOE
+from labelwise.calibration.rank_mixup import RankMixup
+
+__all__ = [
+    "CalibrationError",
+    "CalibrationResult",
+    "MixOE",
+    "RankMixup",
+]
