@@ -79,9 +79,9 @@ def finite_loss_and_gradient(cls: type[Any]) -> None:
 
 
 def finite_at_extreme_scores(cls: type[Any]) -> None:
-    """Scores of a thousand, right or wrong, and scores of zero overflow nothing."""
+    """Scores of ten thousand, right or wrong, and scores of zero overflow nothing."""
     loss = bound(cls)
-    for scale in (0.0, 100.0, 1000.0):
+    for scale in (0.0, 100.0, 1000.0, 1e4):
         _finite(loss, sample(cls, scale=scale))
 
 

@@ -1,9 +1,41 @@
 """Drop-in losses: ``loss(logits, y, index)`` in anybody's training loop, or ``Classifier(criterion=...)``."""
 
+from labelwise.losses.active_passive import AGCE, AUL, ActivePassive
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
+from labelwise.losses.bootstrapping import Bootstrapping
 from labelwise.losses.comp_sum import GCE, CompSum
+from labelwise.losses.contrastive import HardContrastive, SimpleContrastive
+from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
 from labelwise.losses.elr import ELR
+from labelwise.losses.ens_loss import EnsLoss
 from labelwise.losses.ldr import ALDR, LDR
+from labelwise.losses.log_confidence import LogConfidence
+from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
 
-__all__ = ["ALDR", "ELR", "GCE", "LDR", "CompSum", "CrossEntropy", "Loss", "MaskedBCE", "SquaredError"]
+__all__ = [
+    "AGCE",
+    "ALDR",
+    "AUL",
+    "ELR",
+    "GCE",
+    "JS",
+    "LDR",
+    "MAE",
+    "NCE",
+    "RCE",
+    "SCE",
+    "ActivePassive",
+    "BackwardCorrection",
+    "Bootstrapping",
+    "CompSum",
+    "CrossEntropy",
+    "EnsLoss",
+    "ForwardCorrection",
+    "HardContrastive",
+    "LogConfidence",
+    "Loss",
+    "MaskedBCE",
+    "SimpleContrastive",
+    "SquaredError",
+]

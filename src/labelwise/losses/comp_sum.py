@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from labelwise.base import Card
+from labelwise.base import Card, Range
 from labelwise.losses.base import Loss
+from labelwise.losses.proba import checked
 
 
 class CompSum(Loss):
@@ -59,6 +60,14 @@ class GCE(CompSum):
     ----------
     q
         In (0, 1]: 0 would be the cross-entropy, 1 is the mean absolute error.
+    truncate
+        In [0, 1): rows with ``p_y`` up to here keep the value ``(1 - truncate^q) / q`` and have no gradient (the truncated
+        loss; the authors use 0.5, after some epochs without). 0 is the loss itself.
+
+    Raises
+    ------
+    InputError
+        For arguments outside these ranges.
 
     References
     ----------
@@ -78,6 +87,11 @@ class GCE(CompSum):
     )  # fmt: skip
     tune = {"q": [0.3, 0.5, 0.7, 0.9]}
 
-    def __init__(self, q: float = 0.7) -> None:
-        super().__init__(tau=1 + q)
-        self.q = q
+    def __init__(self, q: float = 0.7, truncate: float = 0.0) -> None:
+        super().__init__(tau=1 + checked(self, "q", q, Range(0, 1, low_open=True)))
+        self.q, self.truncate = q, checked(self, "truncate", truncate, Range(0, 1, high_open=True))
+
+    def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
+        """Return the loss of each row, cut off where ``p_y <= truncate``."""
+        value = super().pointwise(logits, y, index)
+        return value if self.truncate == 0 else value.clamp_max((1 - self.truncate**self.q) / self.q)
