@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from labelwise.baselines.auto_probe import AutoProbe
 from labelwise.baselines.baseline import Baseline, BaselineRegressor
+from labelwise.baselines.concatenated import ConcatenatedProbe, TwoStageFineTuning
 from labelwise.baselines.naive_bayes import SharedVarianceNB
 
-__all__ = ["AutoProbe", "Baseline", "BaselineRegressor", "SharedVarianceNB"]
+__all__ = [
+    "AutoProbe",
+    "Baseline",
+    "BaselineRegressor",
+    "ConcatenatedProbe",
+    "SharedVarianceNB",
+    "TwoStageFineTuning",
+]
