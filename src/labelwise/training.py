@@ -232,7 +232,7 @@ class Loop:
         self.fabric, self.learner, self.data, self.validation = fabric, learner, data, validation
         self.train: Train = learner.train_
         self.history: list[dict[str, float]] = []
-        self.ema = EMA(learner.net_, self.train.ema) if self.train.ema is not None else None
+        self.ema = EMA(learner.predictor(), self.train.ema) if self.train.ema is not None else None
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.checkpoint = Checkpoint(self) if self.train.checkpoint else None
         self.bar = Bar(self.train.progress and fabric.is_global_zero, type(learner).__name__)
@@ -246,9 +246,9 @@ class Loop:
                     continue
                 self._phase(number, phase, at if at is not None and number == at["phase"] else None)
         if self.ema is not None:
-            self.learner.net_ = self.ema.module.requires_grad_(True)
+            self.learner.predictor().load_state_dict(self.ema.module.state_dict())
         elif self.best is not None:
-            self.learner.net_.load_state_dict(self.best[2])
+            self.learner.predictor().load_state_dict(self.best[2])
         self.learner.history_ = self.history
         write_log(self.train.log, self.history)
 
@@ -288,7 +288,7 @@ class Loop:
             if last:
                 self.learner.step_end()
                 if self.ema is not None:
-                    self.ema.update(self.learner.net_)
+                    self.ema.update(self.learner.predictor())
             self.bar.advance(number, epoch, phase.epochs, steps)
         self.learner.epoch_end()
         self._record(number, epoch, {"loss": total, **parts}, count)
@@ -304,7 +304,7 @@ class Loop:
         if self.validation is not None:
             row["validation"] = self.learner.validation_score(self.validation)
             if self.best is None or row["validation"] > self.best[0]:
-                self.best = (row["validation"], epoch, deepcopy(self.learner.net_.state_dict()))
+                self.best = (row["validation"], epoch, deepcopy(self.learner.predictor().state_dict()))
         self.history.append(row)
 
     def _stalled(self, epoch: int) -> bool:

@@ -3,9 +3,10 @@
 from labelwise.learner.plain import MINI_BATCHES, Classifier, MultiLabelClassifier, Plain, Regressor
 from labelwise.learner.semi import SemiSupervised
 from labelwise.learner.template import ClassLearner, Learner
+from labelwise.learner.two_networks import Pair, TwoNetworks, endless, evaluating, row_mean
 from labelwise.training import Train
 
 __all__ = [
-    "MINI_BATCHES", "ClassLearner", "Classifier", "Learner", "MultiLabelClassifier", "Plain", "Regressor",
-    "SemiSupervised", "Train",
+    "MINI_BATCHES", "ClassLearner", "Classifier", "Learner", "MultiLabelClassifier", "Pair", "Plain", "Regressor",
+    "SemiSupervised", "Train", "TwoNetworks", "endless", "evaluating", "row_mean",
 ]  # fmt: skip

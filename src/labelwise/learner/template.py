@@ -140,6 +140,10 @@ class Learner(Method, Fields):
         """Return the learned modules by attribute name."""
         return {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, nn.Module)}
 
+    def predictor(self) -> nn.Module:
+        """Return the module that predicts: its weights are averaged (`Train.ema`) and kept at their best epoch."""
+        return self.net_
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the learned tensors by attribute name."""
         return {k: v for k, v in vars(self).items() if k.endswith("_") and isinstance(v, Tensor)}
