@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labelwise.noisy.co_teaching import CoTeaching
 from labelwise.noisy.confident_learning import ConfidentLearning
+from labelwise.noisy.dividemix import DivideMix
 from labelwise.noisy.flow_diffusion import LabelWeightedDiffusion
 from labelwise.noisy.label_budget import BudgetPlan, LabelBudget, plan_labels
 from labelwise.noisy.loss_correction import LossCorrection
@@ -12,13 +13,16 @@ from labelwise.noisy.nmtune import NMTune
 from labelwise.noisy.normalized_logistic import NormalizedLogisticRegression
 from labelwise.noisy.rcal import RCAL
 from labelwise.noisy.smooth_adversarial import SmoothAdversarial
+from labelwise.noisy.two_fidelity import BiasAwareRegressor
 from labelwise.noisy.two_stage import SequentialFineTuning
 
 __all__ = [
     "RCAL",
+    "BiasAwareRegressor",
     "BudgetPlan",
     "CoTeaching",
     "ConfidentLearning",
+    "DivideMix",
     "LabelBudget",
     "LabelWeightedDiffusion",
     "LossCorrection",
