@@ -18,7 +18,8 @@ from labelwise.nets import MLP
 
 PLAIN = {
     "train": [
-        Train(epochs=40, batch_size=32, lr=lr, optimizer="sgd", weight_decay=0.0) for lr in (3e-3, 1e-2, 3e-2, 1e-1)
+        Train(epochs=40, batch_size=32, lr=lr, optimizer="sgd", weight_decay=0.0, clip=10.0)
+        for lr in (1e-3, 3e-3, 1e-2, 3e-2)
     ]
 }
 
@@ -76,6 +77,7 @@ CLAIMS = [
         method="labelwise.losses.EnsLoss", paper=58, run=resampled,
         data="breast cancer, even digits (450 rows), synthetic sets of 300 rows with 20 and 200 columns",
         baseline="cross-entropy, the same network and the same four learning rates", metric="mean test accuracy",
+        tried="a learning rate of 0.1, for both losses: EnsLoss then diverged; the rates were lowered for both",
         statement="Derivatives drawn anew at every step over-fit less than the fixed cross-entropy.",
     ),
 ]  # fmt: skip

@@ -22,8 +22,8 @@ class EnsLoss(Loss):
     Margins ``s``: ``f_y - f_other`` of two classes, else one against the rest, ``f_k`` for the label and ``-f_k`` for the
     others. As many draws ``u ~ N(0, 1)`` as margins become ``g = -min(BoxCox^-1(u), 1)``, are sorted, and the most negative
     goes to the smallest margin: derivatives that do not decrease in ``s`` and are negative at 0, as those of every convex
-    calibrated loss. Beyond ``s = 1`` they are divided by ``s``, so that the loss stays bounded below. The value is ``g s``:
-    its gradient is ``g``, its size means nothing.
+    calibrated loss. Beyond ``s = 1`` they are divided by ``s``, so that margins stop growing. The value is ``g s``: its
+    gradient is ``g``, its size means nothing. Large learning rates with momentum diverge sooner than with cross-entropy.
 
     Differs from the paper: several classes by one against the rest; draws follow from `random_state` and the number of
     calls, so that a copy, or a run resumed from its state, repeats them.
