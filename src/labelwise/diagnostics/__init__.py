@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labelwise.diagnostics.covariate_shift import DomainClassifier, DomainResult
 from labelwise.diagnostics.duplicates import DuplicateResult, NearDuplicates
+from labelwise.diagnostics.feature_spectrum import FeatureSpectrum, SpectrumReading
 from labelwise.diagnostics.frechet import (
     FrechetDistance,
     FrechetResult,
@@ -13,11 +14,24 @@ from labelwise.diagnostics.frechet import (
     frechet_distance,
 )
 from labelwise.diagnostics.imbalance import Imbalance, ImbalanceResult
+from labelwise.diagnostics.inductive_bias import InductiveBias, InductiveBiasResult, ScaledChiSquare, squared_error
 from labelwise.diagnostics.intrinsic import IntrinsicDimension, IntrinsicDimensionResult
 from labelwise.diagnostics.label_noise import LabelNoise, LabelNoiseResult
 from labelwise.diagnostics.label_shift import LabelShiftResult, LabelShiftTest
+from labelwise.diagnostics.long_tail import SingletonCost, posterior_frequency, singleton_cost
+from labelwise.diagnostics.memorization import Memorization, MemorizationResult
+from labelwise.diagnostics.neuron_pruning import PeriodicNeurons, inverse_participation_ratio, prune
 from labelwise.diagnostics.outliers import NeighbourOutliers, OpenSetShare, OutlierResult
+from labelwise.diagnostics.projection_head import (
+    HeadAdvice,
+    LayerStrength,
+    ProjectionHeadAdvice,
+    effective_number,
+    feature_strengths,
+    gini,
+)
 from labelwise.diagnostics.rankme import ParticipationRatio, RankMe
+from labelwise.diagnostics.redundancy import RedundancyResult, RepresentationRedundancy
 from labelwise.diagnostics.separability import (
     ClassSeparability,
     SeparabilityResult,
@@ -26,16 +40,29 @@ from labelwise.diagnostics.separability import (
     thornton_index,
 )
 from labelwise.diagnostics.sharpness import LabelSharpness, LabelSharpnessResult, ScalingLaw, scaling_law
+from labelwise.diagnostics.uniformity import (
+    TemperatureTrace,
+    UniformityTolerance,
+    UniformityToleranceResult,
+    penalty_entropy,
+    temperature_trace,
+    tolerance,
+    uniformity,
+)
 
 __all__ = [
     "ClassSeparability",
     "DomainClassifier",
     "DomainResult",
     "DuplicateResult",
+    "FeatureSpectrum",
     "FrechetDistance",
     "FrechetResult",
+    "HeadAdvice",
     "Imbalance",
     "ImbalanceResult",
+    "InductiveBias",
+    "InductiveBiasResult",
     "IntrinsicDimension",
     "IntrinsicDimensionResult",
     "LabelNoise",
@@ -44,20 +71,45 @@ __all__ = [
     "LabelSharpnessResult",
     "LabelShiftResult",
     "LabelShiftTest",
+    "LayerStrength",
+    "Memorization",
+    "MemorizationResult",
     "NearDuplicates",
     "NeighbourOutliers",
     "OpenSetShare",
     "OutlierResult",
     "ParticipationRatio",
+    "PeriodicNeurons",
     "PriorShift",
     "PriorShiftResult",
+    "ProjectionHeadAdvice",
     "RankMe",
+    "RedundancyResult",
+    "RepresentationRedundancy",
+    "ScaledChiSquare",
     "ScalingLaw",
     "SeparabilityResult",
     "SeparabilityStopping",
+    "SingletonCost",
+    "SpectrumReading",
+    "TemperatureTrace",
+    "UniformityTolerance",
+    "UniformityToleranceResult",
     "class_coverage",
+    "effective_number",
+    "feature_strengths",
     "fisher_ratio",
     "frechet_distance",
+    "gini",
+    "inverse_participation_ratio",
+    "penalty_entropy",
+    "posterior_frequency",
+    "prune",
     "scaling_law",
+    "singleton_cost",
+    "squared_error",
+    "temperature_trace",
     "thornton_index",
+    "tolerance",
+    "uniformity",
 ]
