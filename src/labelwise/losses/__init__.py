@@ -1,5 +1,6 @@
 """Drop-in losses: ``loss(logits, y, index)`` in anybody's training loop, or ``Classifier(criterion=...)``."""
 
+from labelwise.losses.absolute import AbsoluteError
 from labelwise.losses.active_passive import AGCE, AUL, ActivePassive
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
@@ -9,6 +10,7 @@ from labelwise.losses.contrastive import HardContrastive, SimpleContrastive
 from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
 from labelwise.losses.elr import ELR
 from labelwise.losses.ens_loss import EnsLoss
+from labelwise.losses.hybrid_multilabel import HybridMultiLabel
 from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
@@ -25,6 +27,7 @@ __all__ = [
     "NCE",
     "RCE",
     "SCE",
+    "AbsoluteError",
     "ActivePassive",
     "BackwardCorrection",
     "Bootstrapping",
@@ -33,6 +36,7 @@ __all__ = [
     "EnsLoss",
     "ForwardCorrection",
     "HardContrastive",
+    "HybridMultiLabel",
     "LogConfidence",
     "Loss",
     "MaskedBCE",
