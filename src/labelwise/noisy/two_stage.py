@@ -198,9 +198,8 @@ def separation(scores: Tensor, y: Tensor) -> float:
     above = (rankdata(p, axis=0) * label).sum(0) - positive * (positive + 1) / 2
     area = above[pairs > 0] / pairs[pairs > 0]
     confidence = float(p[np.arange(len(codes)), codes].mean())
-    return float(area.mean() if len(area) else 0.0) + float(confidence) / (
-        4 * label.shape[1] * max(1, int(pairs.max()))
-    )
+    mean = float(area.mean()) if len(area) else 0.0
+    return mean + confidence / (4 * label.shape[1] * max(1, int(pairs.max())))
 
 
 @torch.no_grad()
