@@ -76,11 +76,17 @@ class TwoNetworks(ClassLearner):
         """Count the epoch."""
         self.epoch_ += 1
 
+    def pairs(self, data: Data, generator: torch.Generator) -> Iterator[Pair]:
+        """Yield an epoch's batches of labelled rows, for each network in an order of its own."""
+        rows, size = data.labelled.nonzero().squeeze(1), self.train_.batch_size
+        for first, second in zip(*(shuffled(rows, size, generator, data.shard) for _ in range(2)), strict=True):
+            yield Pair(data.batch(first), data.batch(second))
+
     @torch.no_grad()
     def scores(self, net: nn.Module, data: Data, rows: Tensor) -> Tensor:
         """Return the network's scores ``(len(rows), K)`` of training rows as they are, in evaluation mode."""
         with evaluating(net):
-            return torch.cat([net(data.batch(part).x) for part in rows.split(PREDICT_ROWS)])
+            return torch.cat([net(data.batch(part).x) for part in torch.split(rows, PREDICT_ROWS)])
 
     def refuse_texts(self) -> None:
         """Raise `InputError` where rows are token codes, for methods that mix rows."""

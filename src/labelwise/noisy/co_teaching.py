@@ -49,7 +49,7 @@ class SmallLossExchange(TwoNetworks):
 
     def kept(self, epoch: int) -> float:
         """Return the share of a batch that is trained on in epoch `epoch`, counted from 0."""
-        return 1 - float(self.forget_rate_) * min(1.0, epoch / self.ramp) ** self.exponent
+        return float(1 - self.forget_rate_ * min(1.0, epoch / self.ramp) ** self.exponent)
 
     def _tokens(self) -> int:
         return int(self.inputs_.shape[-1]) if self.inputs_.modality == "tokens" else 0

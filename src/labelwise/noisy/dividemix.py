@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from labelwise.base import Card, Count, Fraction, NonNegative, Positive
 from labelwise.learner import MINI_BATCHES, Pair, Train, TwoNetworks, endless, evaluating, row_mean
 from labelwise.parts.judges import high_loss_probability, mean_or_zero, sharpen
 from labelwise.parts.mixers import mixup
-from labelwise.training import Batch, Data, Phase, shuffled
+from labelwise.training import Batch, Data, Phase
 
 
 class DivideMix(TwoNetworks):
@@ -66,8 +66,8 @@ class DivideMix(TwoNetworks):
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> wrong = np.random.default_rng(0).random(150) < 0.3
-    >>> train = Train(epochs=20, batch_size=32)
-    >>> model = DivideMix(warmup=5, train=train, random_state=0).fit(X, np.where(wrong, (y + 1) % 3, y))
+    >>> model = DivideMix(warmup=5, lambda_u=0, penalty=1, train=Train(epochs=20, batch_size=32), random_state=0)
+    >>> model = model.fit(X, np.where(wrong, (y + 1) % 3, y))
     >>> bool(model.score(X, y) > 0.8)
     True
     """
@@ -95,17 +95,15 @@ class DivideMix(TwoNetworks):
 
     def phases(self) -> list[Phase]:
         """Return one stage in which both networks step on every batch, one after the other."""
-        second = Phase(lambda batch: self.member_loss(1, batch.second), [self.other_], self.train_.epochs)
+        second = Phase(lambda batch: self.member_loss(1, cast(Pair, batch).second), [self.other_], self.train_.epochs)
         return [Phase(lambda batch: self.member_loss(0, batch), [self.net_], self.train_.epochs, then=second)]
 
     def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
         """Yield batches for both networks: of all labels during the warm-up, then divided anew every epoch."""
-        rows, size = data.labelled.nonzero().squeeze(1), self.train_.batch_size
         if int(self.epoch_) < self.warmup:
-            for first, second in zip(*(shuffled(rows, size, generator, data.shard) for _ in range(2)), strict=True):
-                yield Pair(data.batch(first), data.batch(second))
+            yield from self.pairs(data, generator)
             return
-        self.divide(data, rows)
+        self.divide(data, data.labelled.nonzero().squeeze(1))
         streams = [self.divided(member, data, generator) for member in (0, 1)]
         for first, second in islice(zip(*streams, strict=True), self.steps(data)):
             yield Pair(first, second)
