@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labelwise.diagnostics.covariate_shift import DomainClassifier, DomainResult
 from labelwise.diagnostics.duplicates import DuplicateResult, NearDuplicates
+from labelwise.diagnostics.familiarity import Familiarity, FamiliarityResult, FamiliaritySplits, name_vectors
 from labelwise.diagnostics.feature_spectrum import FeatureSpectrum, SpectrumReading
 from labelwise.diagnostics.frechet import (
     FrechetDistance,
@@ -55,6 +56,9 @@ __all__ = [
     "DomainClassifier",
     "DomainResult",
     "DuplicateResult",
+    "Familiarity",
+    "FamiliarityResult",
+    "FamiliaritySplits",
     "FeatureSpectrum",
     "FrechetDistance",
     "FrechetResult",
@@ -102,6 +106,7 @@ __all__ = [
     "frechet_distance",
     "gini",
     "inverse_participation_ratio",
+    "name_vectors",
     "penalty_entropy",
     "posterior_frequency",
     "prune",
