@@ -11,8 +11,10 @@ from labelwise.diagnostics.frechet import (
     FrechetResult,
     PriorShift,
     PriorShiftResult,
+    PseudoLabels,
     class_coverage,
     frechet_distance,
+    pseudo_labels,
 )
 from labelwise.diagnostics.imbalance import Imbalance, ImbalanceResult
 from labelwise.diagnostics.inductive_bias import InductiveBias, InductiveBiasResult, ScaledChiSquare, squared_error
@@ -31,7 +33,7 @@ from labelwise.diagnostics.projection_head import (
     feature_strengths,
     gini,
 )
-from labelwise.diagnostics.rankme import ParticipationRatio, RankMe
+from labelwise.diagnostics.rankme import ParticipationRatio, RankedCandidate, RankMe
 from labelwise.diagnostics.redundancy import RedundancyResult, RepresentationRedundancy
 from labelwise.diagnostics.separability import (
     ClassSeparability,
@@ -87,7 +89,9 @@ __all__ = [
     "PriorShift",
     "PriorShiftResult",
     "ProjectionHeadAdvice",
+    "PseudoLabels",
     "RankMe",
+    "RankedCandidate",
     "RedundancyResult",
     "RepresentationRedundancy",
     "ScaledChiSquare",
@@ -110,6 +114,7 @@ __all__ = [
     "penalty_entropy",
     "posterior_frequency",
     "prune",
+    "pseudo_labels",
     "scaling_law",
     "singleton_cost",
     "squared_error",
