@@ -215,7 +215,7 @@ class Familiarity(Method, Fields):
             raise InputError(f"by must be 'max' or 'mean' and cut {Fraction}. Got {by!r} and {cut!r}.")
         known, names = list(counted(train, "train")), list(counted(evaluation, "evaluation"))
         similar = similarity(known, names, self.embedding)
-        kept = (similar <= cut).all(0)
+        kept = np.asarray((similar <= cut).all(0))
         if not kept.any():
             raise InputError(f"cut={cut} removes every training label: raise it.")
         score = similar[:, kept].max(1) if by == "max" else similar[:, kept].mean(1)
