@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from labelwise.base import InputError
-from labelwise.diagnostics import FrechetDistance, PriorShift, class_coverage, frechet_distance
+from labelwise.diagnostics import FrechetDistance, PriorShift, class_coverage, frechet_distance, pseudo_labels
 from labelwise.diagnostics.frechet import gaussian_distance
 
 
@@ -124,3 +124,30 @@ def test_bad_input():
     ):
         with pytest.raises(InputError, match=message):
             FrechetDistance().measure(a, b)
+
+
+def test_pseudo_labels_are_counted():
+    rng = np.random.default_rng(0)
+    proba = rng.dirichlet([0.1, 0.1, 0.1], size=500)
+    codes = np.where(rng.random(500) < 0.2, -1, rng.integers(3, size=500))
+    kept, wrong = pseudo_labels(proba, codes, threshold=0.9)
+    sure = [row for row in range(500) if max(proba[row]) >= 0.9]
+    judged = [row for row in sure if codes[row] >= 0]
+    assert kept.value == len(sure) / 500
+    assert wrong.value == sum(proba[row].argmax() != codes[row] for row in judged) / len(judged)
+    assert wrong.low < wrong.value < wrong.high
+
+
+def test_pseudo_labels_that_nobody_keeps():
+    kept, wrong = pseudo_labels([[0.5, 0.5]], [0])
+    assert kept.value == 0 and np.isnan(wrong.value) and (wrong.low, wrong.high) == (0, 1)
+    with pytest.raises(InputError, match="codes has 2 entries"):
+        pseudo_labels([[0.5, 0.5]], [0, 1])
+    with pytest.raises(InputError, match="threshold must be"):
+        pseudo_labels([[0.5, 0.5]], [0], threshold=2)
+
+
+def test_results_say_it_in_words():
+    near, far = (FrechetDistance(repeats=20, random_state=0).measure(rows(200, 3, 0), rows(200, 3, 0, shift=shift))
+                 for shift in (0.0, 5.0))  # fmt: skip
+    assert "not clear of" in near.describe() and "above" in far.describe() and "does not replace" in far.describe()

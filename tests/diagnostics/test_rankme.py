@@ -85,3 +85,18 @@ def test_samples_bound_the_work_and_more_columns_than_rows_work():
 def test_bad_input(Z):
     with pytest.raises(InputError, match="Z must be"):
         RankMe().measure(Z)
+
+
+def test_candidates_are_ordered_by_rank():
+    outputs = {name: embeddings(200, 8, decay=decay) for name, decay in (("flat", 0.0), ("steep", 1.0), ("some", 0.4))}
+    found = RankMe(random_state=0).order(outputs, inputs=outputs)
+    assert [candidate.name for candidate in found] == ["flat", "some", "steep"]
+    assert all(candidate.input_rank == candidate.rank for candidate in found)
+    assert RankMe(random_state=0).order(outputs)[0].input_rank is None
+
+
+def test_candidates_of_different_widths_are_refused():
+    with pytest.raises(InputError, match="same number of columns"):
+        RankMe().order({"a": embeddings(20, 3), "b": embeddings(20, 4)})
+    with pytest.raises(InputError, match="names of outputs"):
+        RankMe().order({"a": embeddings(20, 3)}, inputs={"b": embeddings(20, 3)})

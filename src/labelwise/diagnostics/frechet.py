@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative
-from labelwise.diagnostics.interval import spread
+from labelwise.diagnostics.interval import share, spread
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.parts.prior_intervals import em_prior_interval
 
@@ -67,6 +67,14 @@ class FrechetResult(NamedTuple):
     limit: Estimate
     size: int
     shift: bool
+
+    def describe(self) -> str:
+        """Say it in words."""
+        found = "above" if self.shift else "not clear of"
+        return (
+            f"Distance {self.distance} at {self.size} rows each, {found} that of no shift {self.null}; {self.limit} with "
+            "infinitely many rows. It ranks candidate pools and does not replace training and testing with them."
+        )
 
 
 class FrechetDistance(Method, Fields):
@@ -189,6 +197,18 @@ class PriorShiftResult(NamedTuple):
     ratio: Estimate
     warn: bool
 
+    def describe(self) -> str:
+        """Say it in words."""
+        told = (
+            "pseudo-labels of this pool are likely to hurt"
+            if self.warn
+            else "no reason to keep away from pseudo-labels"
+        )
+        return (
+            f"Class shares of the pool differ from the labelled ones by {self.total_variation} in total variation, the "
+            f"largest is {self.ratio} times the smallest: {told}."
+        )
+
 
 class PriorShift(Method, Fields):
     """Do the classes have other shares in the unlabelled pool than among the labelled rows?
@@ -283,6 +303,42 @@ def _ratio(prior: Doubles, low: Doubles, high: Doubles, level: float) -> Estimat
         float(high[top] / max(low[bottom], tiny)),
         level,
     )
+
+
+class PseudoLabels(NamedTuple):
+    """Of a pool whose labels are known after all: the share of rows `kept`, and the share of those that is `wrong`."""
+
+    kept: Estimate
+    wrong: Estimate
+
+
+def pseudo_labels(proba: ArrayLike, codes: ArrayLike, *, threshold: float = 0.95, level: float = 0.9) -> PseudoLabels:
+    """Return the share of rows whose pseudo-label passes the threshold, and how many of those are wrong (paper 14).
+
+    Parameters
+    ----------
+    proba
+        (n, K) probabilities of the pool.
+    codes
+        (n,) true classes; rows of ``UNLABELED`` count as kept or not, and not as right or wrong.
+    threshold
+        The least probability of a pseudo-label that is used, in [0, 1].
+    level
+        Confidence of the intervals.
+
+    >>> kept, wrong = pseudo_labels([[0.99, 0.01], [0.02, 0.98], [0.6, 0.4]], [0, 0, 1])
+    >>> round(kept.value, 2), wrong.value
+    (0.67, 0.5)
+    """
+    p, y = as_embeddings(proba, "proba", 1), np.asarray(codes)
+    if len(y) != len(p):
+        raise InputError(f"codes has {len(y)} entries and proba {len(p)} rows: give one code a row.")
+    if not 0 <= threshold <= 1:
+        raise InputError(f"threshold must be a number in [0, 1]. Got {threshold}.")
+    sure = p.max(axis=1) >= threshold
+    judged = sure & (y != UNLABELED)
+    mistakes = int((p.argmax(axis=1)[judged] != y[judged]).sum())
+    return PseudoLabels(share(int(sure.sum()), len(p), level), share(mistakes, int(judged.sum()), level))
 
 
 def class_coverage(labelled: ArrayLike, codes: ArrayLike, unlabelled: ArrayLike, n_classes: int) -> Doubles:

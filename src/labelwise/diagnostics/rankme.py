@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from labelwise.base import Card, Count, Estimate, Fields, Fraction, Method
+from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.spectrum import as_embeddings, spectra
 
 Doubles = NDArray[np.float64]
@@ -25,6 +25,14 @@ def participation(eigenvalues: Doubles) -> float:
     """Return (sum l)^2 / sum l^2, 0 where all are zero."""
     scaled = eigenvalues / max(eigenvalues.max(initial=0), 1e-300)
     return float(scaled.sum() ** 2 / max((scaled**2).sum(), 1e-300))
+
+
+class RankedCandidate(NamedTuple):
+    """A checkpoint's `name`, the `rank` of its embeddings, and that of the projector's input where it was given."""
+
+    name: str
+    rank: Estimate
+    input_rank: Estimate | None
 
 
 class RankMe(Method, Fields):
@@ -80,6 +88,30 @@ class RankMe(Method, Fields):
     def measure(self, Z: ArrayLike) -> Estimate:
         """Return the effective rank of embeddings `Z`, finite (n, d) with n >= 2."""
         return _halved(self, Z, lambda values: rank_of_singular_values(np.sqrt(values)), centred=False)
+
+    def order(
+        self, outputs: Mapping[str, ArrayLike], inputs: Mapping[str, ArrayLike] | None = None
+    ) -> list[RankedCandidate]:
+        """Rank checkpoints or hyper-parameters of one method and one architecture, the highest rank first.
+
+        Parameters
+        ----------
+        outputs
+            Embeddings (n, d) by name, at the projector's output, all of one width.
+        inputs
+            Optional embeddings of the projector's input under the same names; their rank is reported beside, because a
+            projector can collapse alone, or hide a collapse before it.
+        """
+        widths = {name: np.shape(Z)[-1] for name, Z in outputs.items()}
+        if len(set(widths.values())) > 1:
+            raise InputError(f"outputs must have the same number of columns to be compared. Got {widths}.")
+        if inputs is not None and set(inputs) != set(outputs):
+            raise InputError(f"inputs must have the names of outputs, {sorted(outputs)}. Got {sorted(inputs)}.")
+        found = [
+            RankedCandidate(name, self.measure(Z), None if inputs is None else self.measure(inputs[name]))
+            for name, Z in outputs.items()
+        ]
+        return sorted(found, key=lambda candidate: -candidate.rank.value)
 
 
 class ParticipationRatio(Method, Fields):
