@@ -4,6 +4,19 @@ from labelwise.nets.auto import build
 from labelwise.nets.base import Network
 from labelwise.nets.conv import ConvNet
 from labelwise.nets.dense import MLP, Linear
+from labelwise.nets.heads import FixedReweighting, SoftThreshold, projection_head, similar_decay
 from labelwise.nets.sequence import SeriesTransformer, TextTransformer
 
-__all__ = ["MLP", "ConvNet", "Linear", "Network", "SeriesTransformer", "TextTransformer", "build"]
+__all__ = [
+    "MLP",
+    "ConvNet",
+    "FixedReweighting",
+    "Linear",
+    "Network",
+    "SeriesTransformer",
+    "SoftThreshold",
+    "TextTransformer",
+    "build",
+    "projection_head",
+    "similar_decay",
+]
