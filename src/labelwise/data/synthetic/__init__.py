@@ -17,6 +17,7 @@ labels are incomplete           `partial_multilabel`
 rows repeat                     `planted_duplicates`
 classes were never seen         `taxonomy`, `label_tree`, `random_tree`
 only probabilities are there    `calibrated_probabilities`
+the signal moves about          `dynamic_signal`
 ==============================  ========================================================================
 """
 
@@ -26,6 +27,7 @@ from labelwise.data.synthetic.annotators import Crowd, crowd
 from labelwise.data.synthetic.bags import ProportionBags, SetBags, proportion_bags, set_bags
 from labelwise.data.synthetic.drawing import long_tail
 from labelwise.data.synthetic.duplicates import PlantedDuplicates, planted_duplicates
+from labelwise.data.synthetic.dynamic_signal import DynamicSignal, dynamic_signal
 from labelwise.data.synthetic.label_noise import (
     NoisyLabels,
     boundary_noise,
@@ -45,10 +47,46 @@ from labelwise.data.synthetic.shifts import CovariateShift, PriorShift, covariat
 from labelwise.data.synthetic.taxonomy import LabelTree, Taxonomy, label_tree, random_tree, taxonomy
 
 __all__ = [
-    "Blobs", "CovariateShift", "Crowd", "FunctionVotes", "LabelTree", "Mixture", "NoisyLabels", "OpenPool",
-    "OpenSetNoise", "PartialMultiLabel", "PlantedDuplicates", "PriorShift", "Probabilities", "ProportionBags",
-    "SetBags", "Taxonomy", "blobs", "boundary_noise", "calibrated_probabilities", "covariate_shift", "crowd",
-    "instance_noise", "label_tree", "labelling_functions", "long_tail", "mixture", "open_pool", "open_set_noise",
-    "pair_noise", "pair_transition", "partial_multilabel", "planted_duplicates", "prior_shift", "proportion_bags",
-    "random_tree", "set_bags", "symmetric_noise", "symmetric_transition", "taxonomy", "transition_noise",
+    "Blobs",
+    "CovariateShift",
+    "Crowd",
+    "DynamicSignal",
+    "FunctionVotes",
+    "LabelTree",
+    "Mixture",
+    "NoisyLabels",
+    "OpenPool",
+    "OpenSetNoise",
+    "PartialMultiLabel",
+    "PlantedDuplicates",
+    "PriorShift",
+    "Probabilities",
+    "ProportionBags",
+    "SetBags",
+    "Taxonomy",
+    "blobs",
+    "boundary_noise",
+    "calibrated_probabilities",
+    "covariate_shift",
+    "crowd",
+    "dynamic_signal",
+    "instance_noise",
+    "label_tree",
+    "labelling_functions",
+    "long_tail",
+    "mixture",
+    "open_pool",
+    "open_set_noise",
+    "pair_noise",
+    "pair_transition",
+    "partial_multilabel",
+    "planted_duplicates",
+    "prior_shift",
+    "proportion_bags",
+    "random_tree",
+    "set_bags",
+    "symmetric_noise",
+    "symmetric_transition",
+    "taxonomy",
+    "transition_noise",
 ]  # fmt: skip
