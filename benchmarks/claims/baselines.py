@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -147,6 +148,14 @@ PROBED = 30
 """Labelled rows a class of the target task."""
 
 
+FINE_GRID = {
+    "train": [
+        Train(optimizer="sgd", lr=lr, epochs=60, batch_size=32, weight_decay=5e-4, progress=False)
+        for lr in (0.01, 0.03, 0.1)
+    ]
+}
+
+
 class Joint(Network):
     """The members' trunks side by side under one head, trained as one network: equal in size to the concatenation."""
 
@@ -169,30 +178,53 @@ class Stacked(torch.nn.Module):
         return torch.cat([trunk(x) for trunk in self.trunks], 1)
 
 
-@cache
-def transferred(seed: int) -> dict[str, float]:
-    """Pre-train on the digits 0 to 4, probe on them and, with 30 rows a class, on 5 to 9; accuracies by name."""
+Rows = tuple[np.ndarray, np.ndarray]
+
+
+def five_and_five(seed: int) -> tuple[Rows, Rows, Rows, Rows]:
+    """Return the digits 0 to 4 for training and for testing, then 5 to 9, of which 30 rows a class for training."""
     X, y = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(y))
     X, y = X[order].astype(np.float32) / 16, y[order]
     train, low = np.arange(len(y)) < 900, y < 5
-    source, same = (X[train & low], y[train & low]), (X[~train & low], y[~train & low])
     few = np.concatenate([np.flatnonzero(train & (y == k))[:PROBED] for k in range(5, 10)])
-    target, other = (X[few], y[few]), (X[~train & ~low], y[~train & ~low])
-    narrow = MLP(64, 5, hidden=HIDDEN)
-    rich = ConcatenatedProbe(members=MEMBERS, net=narrow, train=RECIPE, random_state=seed).fit(*source)
+    source, same = (X[train & low], y[train & low]), (X[~train & low], y[~train & low])
+    return source, same, (X[few], y[few]), (X[~train & ~low], y[~train & ~low])
+
+
+def concatenated(seed: int, **fields: Any) -> ConcatenatedProbe:
+    """Return an unfitted probe on networks of the recipe."""
+    chosen = {"members": MEMBERS, "net": MLP(64, 5, hidden=HIDDEN), **fields}
+    return ConcatenatedProbe(train=RECIPE, random_state=seed, **chosen)
+
+
+def fine_tuned(seed: int) -> dict[str, float]:
+    """Compare two stages with one, each tuned over `FINE_GRID` on a quarter of the target's training rows."""
+    source, _, target, other = five_and_five(seed)
+    rich = concatenated(seed).fit(*source)
+    moved = [
+        tuned(
+            TwoStageFineTuning(estimator=FrozenEstimator(rich), together=both, random_state=seed),
+            FINE_GRID,
+            *target,
+            seed,
+        )
+        for both in (True, False)
+    ]
+    scores = [model.score(*other) for model in (*moved, rich.probe(*target))]
+    return dict(zip(("baseline", "method", "linear probe"), scores, strict=True))
+
+
+@cache
+def transferred(seed: int) -> dict[str, float]:
+    """Pre-train on the digits 0 to 4, probe on them and, with 30 rows a class, on 5 to 9; accuracies by name."""
+    source, same, target, other = five_and_five(seed)
+    rich = concatenated(seed).fit(*source)
     seeds = np.random.default_rng(seed).integers(2**31 - 1, size=MEMBERS).tolist()
-    singles = [ConcatenatedProbe(members=1, net=narrow, train=RECIPE, random_state=s).fit(*source) for s in seeds]
+    singles = [concatenated(s, members=1).fit(*source) for s in seeds]
     probes = [one.probe(*target) for one in singles]
     rivals = {"wide": MLP(64, 5, hidden=tuple(MEMBERS * size for size in HIDDEN)), "joint": Joint()}
-    equal = {
-        name: ConcatenatedProbe(members=1, net=net, train=RECIPE, random_state=seed).fit(*source).probe(*target)
-        for name, net in rivals.items()
-    }
-    distilled = ConcatenatedProbe(members=MEMBERS, distill=True, net=narrow, train=RECIPE, random_state=seed)
-    tuned = [
-        TwoStageFineTuning(estimator=rich, together=both, random_state=seed).fit(*target) for both in (False, True)
-    ]
+    equal = {name: concatenated(seed, members=1, net=net).fit(*source).probe(*target) for name, net in rivals.items()}
     together = np.mean([probe.predict_proba(other[0]) for probe in probes], axis=0)
     return {
         "same, concatenated": rich.score(*same),
@@ -202,9 +234,7 @@ def transferred(seed: int) -> dict[str, float]:
         "other, one": float(np.mean([probe.score(*other) for probe in probes])),
         "other, ensemble": float((together.argmax(1) + 5 == other[1]).mean()),
         **{f"other, {name}": probe.score(*other) for name, probe in equal.items()},
-        "other, distilled": distilled.fit(*source).probe(*target).score(*other),
-        "other, two stages": tuned[0].score(*other),
-        "other, fine-tuned whole": tuned[1].score(*other),
+        "other, distilled": concatenated(seed, distill=True).fit(*source).probe(*target).score(*other),
     }
 
 
@@ -233,28 +263,24 @@ PICTURES, BANK, DIGITS = "picture features (cifar10n)", "banking77 on MiniLM emb
 SHIFTED = "digits: four networks (64, 32) trained on 0-4, probed on 5-9 with 30 rows a class"
 RICH = [
     (
-        "ConcatenatedProbe", "another task", "The concatenation of four networks beats one of them on another task.",
+        "another task", "The concatenation of four networks beats one of them on another task.",
         "a single network of the same recipe (mean of four)", ("other, one", "other, concatenated"),
     ),
     (
-        "ConcatenatedProbe", "against a wide network", "The concatenation beats one network four times as wide.",
+        "against a wide network", "The concatenation beats one network four times as wide.",
         "one network of four times the width in every layer", ("other, wide", "other, concatenated"),
     ),
     (
-        "ConcatenatedProbe", "against joint training", "The concatenation beats the same trunks trained as one network.",
+        "against joint training", "The concatenation beats the same trunks trained as one network.",
         "four trunks under one head, trained together", ("other, joint", "other, concatenated"),
     ),
     (
-        "ConcatenatedProbe", "against an ensemble", "One probe on all features beats the average of one probe a network.",
+        "against an ensemble", "One probe on all features beats the average of one probe a network.",
         "mean probability of four probes, each on a network of its own", ("other, ensemble", "other, concatenated"),
     ),
     (
-        "ConcatenatedProbe", "distilled", "One network that reproduces the concatenation beats one trained on labels.",
+        "distilled", "One network that reproduces the concatenation beats one trained on labels.",
         "a single network of the same recipe (mean of four)", ("other, one", "other, distilled", "other, concatenated"),
-    ),
-    (
-        "TwoStageFineTuning", "", "Fine-tuning the members first beats fine-tuning the whole concatenation.",
-        "ordinary fine-tuning of the concatenation", ("other, fine-tuned whole", "other, two stages", "other, concatenated"),
     ),
 ]  # fmt: skip
 AHEAD = "With few rows a class naive Bayes is ahead of logistic regression."
@@ -311,15 +337,22 @@ CLAIMS = [
     ),
     *(
         Claim(
-            method=f"labelwise.baselines.{method}", paper=106, name=name, seeds=SEEDS, metric=ACCURACY, data=SHIFTED,
+            method="labelwise.baselines.ConcatenatedProbe", paper=106, name=name, seeds=SEEDS, metric=ACCURACY, data=SHIFTED,
             statement=statement, baseline=baseline, run=compared(*keys),
         )
-        for method, name, statement, baseline, keys in RICH
+        for name, statement, baseline, keys in RICH
     ),
     Claim(
         method="labelwise.baselines.ConcatenatedProbe", paper=106, name="redundant at home", seeds=SEEDS,
         data="digits 0-4, as in training", baseline="half a point", run=redundant, higher_is_better=False,
         metric="gain in test accuracy over a single network",
         statement="On the training distribution four networks gain less than half a point over one.",
+    ),
+    Claim(
+        method="labelwise.baselines.TwoStageFineTuning", paper=106, seeds=tuple(range(10, 18)), data=SHIFTED,
+        metric=ACCURACY, baseline="ordinary fine-tuning of the concatenation; the learning rate of both tuned",
+        statement="Fine-tuning the members first beats fine-tuning the whole concatenation.", run=fine_tuned,
+        tried="without tuning, 30 epochs at the paper's rate of 0.01, the members stop short: opposite, by 2.8 points on "
+        "seeds 0 to 9; so both were tuned, and measured on new seeds",
     ),
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple, Self, cast
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.utils import check_random_state
@@ -210,7 +211,8 @@ class TwoStageFineTuning(ClassLearner):
     Parameters
     ----------
     estimator
-        A fitted `ConcatenatedProbe` of the source task; None fits one of two members on the same rows first.
+        A fitted `ConcatenatedProbe` of the source task, inside a ``sklearn.frozen.FrozenEstimator`` where this object is
+        to be cloned (a clone of a bare one is not fitted); None fits one of two members on the same rows first.
     together
         Fine-tune all members and one new head in a single stage: the comparison, not the method.
     head_epochs, head_lr, head_decay
@@ -240,7 +242,7 @@ class TwoStageFineTuning(ClassLearner):
     True
     """
 
-    estimator: ConcatenatedProbe | None = None
+    estimator: ConcatenatedProbe | FrozenEstimator | None = None
     together: bool = False
     head_epochs: Annotated[int, Count] = 2
     head_lr: Annotated[float, Positive] = 1e-3
@@ -275,11 +277,13 @@ class TwoStageFineTuning(ClassLearner):
     def _source(self, X: Any, y: Any, sample_weight: Any, seed: int) -> ConcatenatedProbe:
         if self.estimator is None:
             return ConcatenatedProbe(members=2, train=self.train, random_state=seed).fit(X, y, sample_weight)
-        if not hasattr(self.estimator, "net_"):
+        given = self.estimator
+        source = given.estimator if isinstance(given, FrozenEstimator) else given
+        if not isinstance(source, ConcatenatedProbe) or not hasattr(source, "net_"):
             raise InputError(
                 "TwoStageFineTuning.estimator is not fitted: fit the ConcatenatedProbe on its source task."
             )
-        return self.estimator
+        return source
 
     def _second_stage(self, x: Tensor, rows: Rows, tuned: list[Classifier], seed: int) -> Headed:
         """Train a head on the frozen features of all members, from the average of their heads."""
