@@ -14,6 +14,7 @@ from labelwise.losses.hybrid_multilabel import HybridMultiLabel
 from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
+from labelwise.losses.tcm import ThresholdConsistentMargin
 
 __all__ = [
     "AGCE",
@@ -42,4 +43,5 @@ __all__ = [
     "MaskedBCE",
     "SimpleContrastive",
     "SquaredError",
+    "ThresholdConsistentMargin",
 ]
