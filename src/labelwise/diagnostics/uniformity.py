@@ -136,10 +136,12 @@ class UniformityToleranceResult:
 class UniformityTolerance(Method, Fields):
     """How evenly embeddings fill the sphere, and how near rows of one class stay: what contrastive losses trade.
 
-    A contrastive loss of small temperature pushes only the nearest negatives away, many of them of the same class: the
-    space is filled evenly (uniformity high) and classes are torn apart (tolerance low). A large temperature does the
-    opposite. Both numbers are needed: a collapsed encoder has tolerance 1, noise has the highest uniformity. Compare runs of
-    one architecture; see `temperature_trace` for a whole grid of temperatures.
+    A contrastive loss of small temperature pushes only the nearest negatives away, many of them of the same class: with
+    many rows, hard to tell apart, the space is filled evenly (uniformity high) and classes are torn apart (tolerance low); a
+    large temperature does the opposite. On few easy rows the trend may turn: at a small temperature the push ends as soon as
+    neighbours are a few temperatures apart, and the space stays empty. Both numbers are needed: a collapsed encoder has
+    tolerance 1, noise has the highest uniformity. Compare runs of one architecture; see `temperature_trace` for a whole
+    grid of temperatures.
 
     Differs from the paper: tolerance is the mean over pairs of one class, not over all pairs with zeros for the others,
     so that it does not depend on the number of classes; intervals by the jackknife over rows.
