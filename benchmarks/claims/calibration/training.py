@@ -1,4 +1,4 @@
-"""Claims of training for calibration: ranking of mixtures, on digits, with one network and one tuning budget for all."""
+"""Claims of training for calibration: ranked mixtures, and exposure to outliers; all on digits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
-from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -19,26 +19,10 @@ from labelwise.calibration import MixOE, RankMixup
 from labelwise.learner import Classifier, ClassLearner, Train
 from labelwise.losses import CrossEntropy, Loss
 from labelwise.nets import Network
+from labelwise.parts.calibration_measures import adaptive_calibration_error, calibration_error, rejection
 from labelwise.parts.mixers import mixup
 from labelwise.parts.scaling import fit_scaling
 from labelwise.training import Batch
-
-BINS = 15
-
-
-def expected_calibration_error(y: Any, proba: Any) -> float:
-    """Return the ECE over 15 bins of equal width."""
-    confidence, right = proba.max(1), proba.argmax(1) == y
-    place = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    return float(np.abs(np.bincount(place, confidence - right, minlength=BINS)).sum() / len(y))
-
-
-def adaptive_calibration_error(y: Any, proba: Any) -> float:
-    """Return the ECE over 15 bins of equal size."""
-    confidence, right = proba.max(1), proba.argmax(1) == y
-    bins = np.array_split(np.argsort(confidence, kind="stable"), BINS)
-    return float(sum(abs(confidence[b].sum() - right[b].sum()) for b in bins) / len(y))
-
 
 # -- RankMixup
 
@@ -114,9 +98,9 @@ def judged(learner: ClassLearner, grid: dict[str, list[Any]], data: tuple[Any, .
     proba = model.predict_proba(X_test)
     scaled = fit_scaling(model.predict_proba(X_fit), y_fit, bias=False)(proba)
     return {
-        "ece": expected_calibration_error(y_test, proba),
+        "ece": calibration_error(y_test, proba),
         "adaptive": adaptive_calibration_error(y_test, proba),
-        "scaled": expected_calibration_error(y_test, scaled),
+        "scaled": calibration_error(y_test, scaled),
         "accuracy": float(model.score(X_test, y_test)),
         "order": order_of_mixtures(model, X_test, y_test, seed),
     }
@@ -255,19 +239,18 @@ def rejecting(
             "random_state": seed,
         }
     )
-    rank = lambda model, X, y: model.score(X, y) + detection(model, X, held, score)["auroc"]  # noqa: E731
+
+    def rank(model: MixOE, X: Any, y: Any) -> float:
+        known, unknown = -model.ood_score(X, score), -model.ood_score(held, score)
+        return float(model.score(X, y)) + rejection(known, unknown).auroc
+
     fitted = tuned(model, grid, X, y, seed, budget=4, score=rank, outliers=seen)
-    found = {kind: detection(fitted, X_test, rows, score) for kind, rows in strange.items()}
-    named = {f"{kind} {measure}": value for kind, told in found.items() for measure, value in told.items()}
+    known = -fitted.ood_score(X_test, score)
+    found = {kind: rejection(known, -fitted.ood_score(rows, score)) for kind, rows in strange.items()}
+    named = {
+        f"{kind} {measure}": getattr(told, measure) for kind, told in found.items() for measure in ("auroc", "fpr95")
+    }
     return {"accuracy": float(fitted.score(X_test, y_test)), **named}
-
-
-def detection(model: MixOE, known: Any, strange: Any, score: Any) -> dict[str, float]:
-    """Return AUROC of strangers against known rows, and the share of strangers taken for known where 95 % of those are."""
-    inside, outside = model.ood_score(known, score), model.ood_score(strange, score)
-    truth = np.repeat([0, 1], [len(inside), len(outside)])
-    missed = float((outside <= np.quantile(inside, 0.95)).mean())
-    return {"auroc": float(roc_auc_score(truth, np.r_[inside, outside])), "fpr95": missed}
 
 
 def rejected(measure: str, against: str, method: str = "mixup") -> Any:

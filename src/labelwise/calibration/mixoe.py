@@ -8,13 +8,15 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_softmax, logsumexp
+from scipy.special import softmax
 from torch import Tensor
 from torch.distributions import Beta
 from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, InputError, Natural, NonNegative, Positive
+from labelwise.calibration.trials import iris_trial
 from labelwise.learner import MINI_BATCHES, ClassLearner
+from labelwise.parts.calibration_measures import energy, max_probability, negative_entropy
 from labelwise.parts.mixers import cutmix
 from labelwise.training import Batch, Data, Phase
 
@@ -55,9 +57,9 @@ def outlyingness(logits: NDArray[np.float64], score: Score = "probability") -> N
     array([0.5, 0. ])
     """
     if score == "energy":
-        return np.asarray(-logsumexp(logits, axis=1))
-    logs = log_softmax(logits, axis=1)
-    return np.asarray(-np.expm1(logs.max(1)) if score == "probability" else -(np.exp(logs) * logs).sum(1))
+        return -energy(logits)
+    proba = softmax(logits, axis=1)
+    return 1 - max_probability(proba) if score == "probability" else -negative_entropy(proba)
 
 
 class MixOE(ClassLearner):
@@ -93,12 +95,12 @@ class MixOE(ClassLearner):
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
-    >>> X, y = load_iris(return_X_y=True)
+    >>> from sklearn.datasets import load_digits
     >>> from labelwise.learner import Train
-    >>> strange = np.random.default_rng(0).uniform(-5, 15, size=(200, 4))
-    >>> model = MixOE(train=Train(epochs=20, batch_size=16), random_state=0).fit(X, y, outliers=strange[:100])
-    >>> bool(model.ood_score(strange[100:]).mean() > model.ood_score(X).mean() + 0.2)
+    >>> X, y = load_digits(return_X_y=True)
+    >>> noise = np.random.default_rng(0).uniform(0, 16, size=(600, 64))
+    >>> model = MixOE(train=Train(epochs=5), random_state=0).fit(X, y, outliers=noise[:400])
+    >>> bool(model.ood_score(noise[400:]).mean() > model.ood_score(X).mean() + 0.2)
     True
     """
 
@@ -119,14 +121,7 @@ class MixOE(ClassLearner):
     @classmethod
     def trial(cls) -> dict[str, Any]:
         """Return iris, with rows from a box around it as outliers."""
-        from sklearn.datasets import load_iris
-
-        X, y = load_iris(return_X_y=True)
-        rng = np.random.default_rng(0)
-        X, order = (X - X.mean(0)) / X.std(0), rng.permutation(len(X))
-        train, test = order[:105], order[105:]
-        fit = {"outliers": rng.uniform(-4, 4, size=(105, 4))}
-        return {"X": X[train], "y": y[train], "X_test": X[test], "y_test": y[test], "fit": fit}
+        return iris_trial(fit={"outliers": np.random.default_rng(0).uniform(-4, 4, size=(105, 4))})
 
     def fit(
         self,
