@@ -98,7 +98,7 @@ class BiasAwareRegressor(Regressor):
             As in `Learner.fit`; targets ``(n,)`` or ``(n, m)``, rows of NaN are left out.
         trusted
             Boolean mask ``(n,)`` of the rows whose target is accurate, at least one of them labelled. None: all are, and
-            the network is simply fitted to them (stage 4 alone, at the full rate).
+            the network is simply trained on them for ``train.epochs``.
         """
         self.check_fields()
         if self.train is not None and self.train.validation:
@@ -126,10 +126,10 @@ class BiasAwareRegressor(Regressor):
         self.row_weight_ = torch.zeros(len(data), device=data.x.device)
 
     def phases(self) -> list[Phase]:
-        """Reference, weighted pre-training, fine-tuning; without cheap rows only the last."""
+        """Reference, weighted pre-training, fine-tuning; without cheap rows plain training."""
         first, last = self.reference_steps, self.finetune_steps
         if not self.cheap_.any():
-            return [Phase(self.loss, [self.net_], 1, None, self.endless(last), last)]
+            return super().phases()
         per_epoch = -(-int(self.cheap_.sum()) // self.train_.batch_size)
         slow = self.train_.lr * self.finetune_rate
         return [
