@@ -18,8 +18,8 @@ from labelwise.nets import MLP
 
 PLAIN = {
     "train": [
-        Train(epochs=40, batch_size=32, lr=lr, optimizer="sgd", weight_decay=0.0, clip=10.0)
-        for lr in (1e-3, 3e-3, 1e-2, 3e-2)
+        Train(epochs=30, batch_size=64, lr=lr, optimizer="sgd", weight_decay=0.0, clip=10.0)
+        for lr in (3e-3, 1e-2, 3e-2)
     ]
 }
 
@@ -46,7 +46,7 @@ def binary_sets(seed: int) -> dict[str, tuple[Any, Any]]:
 
 
 def resampled(seed: int) -> dict[str, float]:
-    """Compare mean test accuracies of an over-parameterised network without weight decay, four rates for each loss."""
+    """Compare mean test accuracies of an over-parameterised network without weight decay, three rates for each loss."""
     scores: dict[str, list[float]] = {}
     for X, y in binary_sets(seed).values():
         X, X_test, y, y_test = train_test_split(X, y, test_size=1 / 3, stratify=y, random_state=seed)
@@ -76,7 +76,7 @@ CLAIMS = [
     Claim(
         method="labelwise.losses.EnsLoss", paper=58, run=resampled,
         data="breast cancer, even digits (450 rows), synthetic sets of 300 rows with 20 and 200 columns",
-        baseline="cross-entropy, the same network and the same four learning rates", metric="mean test accuracy",
+        baseline="cross-entropy, the same network and the same three learning rates", metric="mean test accuracy",
         tried="a learning rate of 0.1, for both losses: EnsLoss then diverged; the rates were lowered for both",
         statement="Derivatives drawn anew at every step over-fit less than the fixed cross-entropy.",
     ),
