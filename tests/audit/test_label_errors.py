@@ -70,9 +70,6 @@ def test_noise_matrix_has_true_labels_as_rows():
     assert (matrix.index.name, matrix.columns.name) == ("true", "given")
 
 
-@pytest.mark.xfail(
-    reason="out-of-fold probabilities learn a part of one-sided errors: 0.21 where 0.30 is true", strict=True
-)
 def test_noise_matrix_of_one_sided_errors_is_right():
     assert one_sided_matrix().loc["b", "c"] == pytest.approx(0.3, abs=0.05)
 

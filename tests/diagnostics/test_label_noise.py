@@ -10,8 +10,8 @@ from scipy.special import softmax
 
 from labelwise.base import InputError
 from labelwise.diagnostics import LabelNoise
-from labelwise.diagnostics.label_noise import _pooled
 from labelwise.diagnostics.linear import out_of_fold
+from labelwise.parts.noise_likelihood import _pooled, fit_likelihood
 
 
 def gaussians(n, separation, matrix, seed=0, d=5):
@@ -62,7 +62,10 @@ def test_share_covers_one_sided_noise_that_the_model_learned(seed):
 def test_noise_matrix_of_one_sided_noise():
     matrix = np.array([[1.0, 0.0, 0.0], [0.0, 0.7, 0.0], [0.0, 0.3, 1.0]])
     _, given, proba = gaussians(6000, 1.5, matrix)
-    np.testing.assert_allclose(LabelNoise().measure(given, proba).noise_matrix, matrix, atol=0.03)
+    np.testing.assert_allclose(fit_likelihood(proba, given).matrix, matrix, atol=0.03)
+    noise = LabelNoise().measure(given, proba).noise
+    np.testing.assert_allclose(noise.matrix, matrix, atol=0.05)
+    assert ((noise.low <= matrix + 1e-9) & (matrix - 1e-9 <= noise.high)).all()
 
 
 def test_error_probabilities_are_calibrated():

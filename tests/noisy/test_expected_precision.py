@@ -9,7 +9,7 @@ from sklearn.model_selection import cross_val_predict
 
 from labelwise.noisy import ConfidentLearning
 from labelwise.parts import confident_joint as cj
-from labelwise.parts import label_errors
+from labelwise.parts import label_noise, noise_anchors
 
 
 def mixture(seed, n, distance, noise):
@@ -42,11 +42,11 @@ def test_the_formula_is_exact_when_noise_and_rates_are_known(noise):
     _, y, truth, posterior = mixture(0, 20_000, 2.0, noise)
     rate = posterior @ noise.T  # how often such a row is labelled i
     reading = cj.read(y, rate)
-    known = label_errors.ErrorModel(
-        label_errors.Curve(np.array([0.0, 1.0]), np.array([0.0, 1.0])),
-        (label_errors.Noise(noise, np.ones(len(noise))),),
+    known = noise_anchors.ErrorModel(
+        noise_anchors.Curve(np.array([0.0, 1.0]), np.array([0.0, 1.0])),
+        (noise_anchors.Noise(noise, np.ones(len(noise))),),
     )
-    wrong = label_errors.error_probability(reading, np.arange(len(y)), known)[0]
+    wrong = noise_anchors.error_probability(reading, np.arange(len(y)), known)[0]
     by_hand = 1 - noise[y, y] * posterior[np.arange(len(y)), y] / rate[np.arange(len(y)), y]
     assert np.allclose(wrong, by_hand, atol=1e-6)
     for low in np.arange(0, 1, 0.2):  # a probability of 0.3 is right in 30 of 100
@@ -59,7 +59,7 @@ def test_the_curve_undoes_over_and_underconfidence():
     _, y, _, posterior = mixture(1, 20_000, 1.5, uniform(3, 0.0))
     for power in (0.5, 3.0):
         bent = posterior**power / (posterior**power).sum(1, keepdims=True)
-        curve = label_errors.calibration_curve(cj.read(y, bent))
+        curve = noise_anchors.calibration_curve(cj.read(y, bent))
         assert (np.diff(curve.y) >= 0).all()
         assert np.abs(curve(bent) - posterior).mean() < 0.03 < np.abs(bent - posterior).mean()
 
@@ -123,7 +123,8 @@ def test_nothing_flagged():
 def test_large_data_are_counted_on_some_rows(monkeypatch):
     _, y, _, posterior = mixture(0, 20_000, 2.5, uniform(3, 0.2))
     whole = ConfidentLearning().number_of_errors(y, posterior)
-    monkeypatch.setattr(label_errors, "CELLS", 9000)
+    monkeypatch.setattr(noise_anchors, "CELLS", 9000)
+    monkeypatch.setattr(label_noise, "CELLS", 9000)
     part = ConfidentLearning().number_of_errors(y, posterior)
     assert abs(part.value / whole.value - 1) < 0.1
     assert part.high - part.low > whole.high - whole.low
@@ -138,7 +139,7 @@ def test_noise_intervals_cover_by_simulation():
     inside = np.zeros((3, 3))
     for _ in range(300):
         counts = np.array([rng.multinomial(n // 2, s) for n, s in zip(given, share, strict=True)])
-        low, high = label_errors.noise_interval(counts, given)
+        low, high = noise_anchors.noise_interval(counts, given)
         inside += (low <= truth) & (truth <= high)
     some = truth > 0
     assert ((inside / 300)[some] > 0.82).all()

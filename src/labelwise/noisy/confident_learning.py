@@ -14,9 +14,10 @@ from labelwise.base import UNLABELED, Card, Estimate, Fields, Method, Range
 from labelwise.noisy.multilabel import find_multilabel_issues
 from labelwise.noisy.reading import Proba, read_labels, read_proba
 from labelwise.parts import confident_joint as cj
-from labelwise.parts import label_errors
+from labelwise.parts.label_noise import LabelNoiseResult, estimate_noise
 from labelwise.parts.label_pruning import Rule, flag
 from labelwise.parts.label_quality import Score, label_quality
+from labelwise.parts.noise_anchors import noise_interval
 from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, plain_classifier, predict_all
 from labelwise.supervision import encode_classes
 
@@ -69,6 +70,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         P(given i | true j) in ``[i, j]``: columns sum to 1.
     noise_matrix_interval_ : pair of float arrays of shape (K, K)
         Ends of the 90 % intervals of `noise_matrix_`, as far as counting goes.
+    noise_ : LabelNoiseResult
+        Share of wrong labels, noise matrix and error probabilities that do not count overlap as noise.
     n_errors_ : Estimate
         Expected number of wrong labels, see `number_of_errors`.
     estimator_
@@ -79,10 +82,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     Given the same probabilities, every rule flags exactly the rows that cleanlab 2.9 flags.
 
     Where classes overlap, the joint counts rows on which the model is confidently wrong as errors: `joint_` and
-    `noise_matrix_` then have too much noise, and many flags are false. `number_of_errors` and `expected_precision` tell
-    them apart, see `labelwise.parts.label_errors`. On 140 problems with known errors (five data sets, 10 to 30 % noise,
-    four classifiers) the 90 % intervals held the true precision of all flags in 89 %; the estimate was 0.03 too low on
-    average, and 0.06 off. On 19 without any wrong label, but with overlapping classes, it was 0.17 too high.
+    `noise_matrix_` then have too much noise, and many flags are false. `noise_`, `number_of_errors` and
+    `expected_precision` tell them apart, see `labelwise.parts.label_noise`.
 
     References
     ----------
@@ -162,8 +163,9 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         counts = cj.count_joint(reading, cj.confident_classes(reading, self.thresholds_))
         calibrated = cj.calibrate(counts, reading.counts)
         self.joint_, self.noise_matrix_ = cj.joint(calibrated), cj.noise_matrix(calibrated)
-        self.noise_matrix_interval_ = label_errors.noise_interval(counts, reading.counts)
-        self.n_errors_ = label_errors.number_of_errors(reading, label_errors.fit_error_model(reading))
+        self.noise_matrix_interval_ = noise_interval(counts, reading.counts)
+        self.noise_ = estimate_noise(reading)
+        self.n_errors_ = _number(self.noise_)
         self.issues_ = flag(reading, self.rule)
         self.scores_ = label_quality(reading, self.quality)
         given = np.where(self.issues_ | ~reading.labelled, reading.top, reading.codes)
@@ -221,17 +223,12 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         return cj.noise_matrix(cj.calibrate(counts, reading.counts))
 
     def error_probability(self, y: Any, proba: Proba) -> Floats:
-        """Return P(given label wrong) of every row, (n,), NaN where unlabelled; see `labelwise.parts.label_errors`."""
-        reading = self._read(y, proba)
-        model, rows = label_errors.fit_error_model(reading), np.flatnonzero(reading.labelled)
-        wrong = np.full(len(reading.codes), np.nan)
-        wrong[rows] = label_errors.error_probability(reading, rows, model)[model.middle]
-        return wrong
+        """Return P(given label wrong) of every row, (n,), NaN where unlabelled; see `labelwise.parts.label_noise`."""
+        return estimate_noise(self._read(y, proba)).error_probability
 
     def number_of_errors(self, y: Any, proba: Proba, *, level: float = 0.9) -> Estimate:
         """Return the expected number of wrong labels, the sum of `error_probability`, with its interval."""
-        reading = self._read(y, proba)
-        return label_errors.number_of_errors(reading, label_errors.fit_error_model(reading), level)
+        return _number(estimate_noise(self._read(y, proba), level=level))
 
     def expected_precision(self, y: Any, proba: Proba, *, level: float = 0.9) -> pd.DataFrame:
         """Return how many of the flagged labels are expected to be wrong, for every length of the list.
@@ -255,8 +252,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         reading = self._read(y, proba)
         rows = np.flatnonzero(flag(reading, self.rule))
         rows = rows[np.argsort(label_quality(reading, self.quality)[rows], kind="stable")]
-        found = label_errors.expected_precision(reading, rows, label_errors.fit_error_model(reading), level)
-        columns = {"precision": found.value, "low": found.low, "high": found.high}
+        curve = estimate_noise(reading, level=level).precision_curve(rows)
+        columns = dict(zip(("precision", "low", "high"), curve, strict=True))
         return pd.DataFrame({"flagged": np.arange(1, len(rows) + 1), "row": rows, **columns})
 
     def _read(self, y: Any, proba: Proba) -> cj.Reading:
@@ -278,3 +275,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         inner = get_tags(self._model()).input_tags
         tags.input_tags.sparse, tags.input_tags.allow_nan = inner.sparse, inner.allow_nan
         return tags
+
+
+def _number(noise: LabelNoiseResult) -> Estimate:
+    n = int(np.count_nonzero(~np.isnan(noise.error_probability)))
+    return Estimate(noise.share.value * n, noise.share.low * n, noise.share.high * n, noise.share.level)

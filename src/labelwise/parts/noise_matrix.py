@@ -16,6 +16,14 @@ WORST_CONDITION = 1e4
 """Largest condition number that is inverted: beyond it a rounding error of 1e-4 becomes a probability."""
 
 
+def counted_interval(counts: Doubles, level: float = 0.9) -> tuple[Doubles, Doubles]:
+    """Return the ends of the Jeffreys intervals of each column's shares, from counts ``(K, K)``."""
+    total, tail = counts.sum(0), (1 - level) / 2
+    low = np.where(counts > 0, beta.ppf(tail, counts + 0.5, total - counts + 0.5), 0.0)
+    high = np.where(counts < total, beta.ppf(1 - tail, counts + 0.5, total - counts + 0.5), 1.0)
+    return low, high
+
+
 @dataclass(frozen=True, eq=False)
 class NoiseMatrix:
     """``P(given i | true j)`` in ``[i, j]``: columns sum to 1.
@@ -71,10 +79,7 @@ class NoiseMatrix:
         if table.ndim != 2 or table.shape[0] != table.shape[1] or (table < 0).any() or not np.isfinite(table).all():
             raise InputError(f"counts must be finite, non-negative numbers of shape (K, K). Got shape {table.shape}.")
         table = np.where((table.sum(0) > 0)[None], table, np.eye(len(table)))
-        total, tail = table.sum(0), (1 - level) / 2
-        low = np.where(table > 0, beta.ppf(tail, table + 0.5, total - table + 0.5), 0.0)
-        high = np.where(table < total, beta.ppf(1 - tail, table + 0.5, total - table + 0.5), 1.0)
-        return cls(table / total, low, high, level)
+        return cls(table / table.sum(0), *counted_interval(table, level), level)
 
     @classmethod
     def from_trusted(cls, given: ArrayLike, true: ArrayLike, n_classes: int, level: float = 0.9) -> Self:

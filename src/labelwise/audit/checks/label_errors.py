@@ -49,8 +49,9 @@ def label_errors(study: Study) -> list[Finding]:
 
 def _curve(rows: NDArray[np.int64], noise: LabelNoiseResult) -> pd.DataFrame:
     lengths = np.unique(np.geomspace(1, max(1, len(rows)), CURVE_POINTS).astype(int))
-    points = [(int(m), *noise.precision(rows[:m])[:3]) for m in lengths if m <= len(rows)]
-    return pd.DataFrame(points, columns=["flagged", "precision", "low", "high"])
+    lengths = lengths[lengths <= len(rows)]
+    ends = [end[lengths - 1] for end in noise.precision_curve(rows)]
+    return pd.DataFrame(dict(zip(("flagged", "precision", "low", "high"), (lengths, *ends), strict=True)))
 
 
 def _finding(study: Study, rows: NDArray[np.int64], noise: LabelNoiseResult, grade: Severity) -> Finding:

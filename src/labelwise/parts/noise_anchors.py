@@ -1,4 +1,4 @@
-"""How likely a given label is wrong, and how many of a list of flagged labels are.
+"""Noise counted among the rows that the model is surest about: how likely each label is wrong, and how many are.
 
 Assumed: a label is wrong with a probability that depends on the true class alone, T[i, j] = P(given i | true j). Then the
 rate at which rows like x are labelled i is ``q_i = sum_j T[i, j] P(true j | x)``, and of the rows labelled i the share
@@ -14,7 +14,8 @@ the model's confidence nor classes that merely overlap are taken for errors:
   labels the errors get is read from the confident joint, which has more counts for that.
 - How many rows count as surest is a guess, so it is made several times (`SHARES`), and intervals span all of them.
 
-What this cannot see: errors that depend on the row, such as hard rows that are wrong more often.
+What this cannot see: errors that depend on the row, such as hard rows that are wrong more often. What it sees wrongly: a
+poor model's confident mistakes (see `labelwise.parts.label_noise`).
 """
 
 from __future__ import annotations
@@ -173,37 +174,17 @@ def error_probability(reading: Reading, rows: Ints, model: ErrorModel) -> Floats
     return np.clip(wrong, 0, 1)
 
 
-class Precision(NamedTuple):
-    """Expected share of wrong labels among the first 1, 2, ... rows of a list, with the ends of its interval."""
-
-    value: Floats
-    low: Floats
-    high: Floats
-
-
-def expected_precision(reading: Reading, rows: Ints, model: ErrorModel, level: float = 0.9) -> Precision:
-    """Return the expected precision of the lists that begin ``rows``, (n_rows,) each.
-
-    The interval adds up chance (each row is wrong or not), the noise rates (estimated on so many rows), and the choice
-    of `SHARES`.
-    """
-    count, z = np.arange(1, len(rows) + 1), norm.ppf(0.5 + level / 2)
-    values, spreads = [], []
-    for noise, wrong in zip(model.noises, error_probability(reading, rows, model), strict=True):
-        values.append(np.cumsum(wrong) / count)
-        doubt = _doubt(reading.top[rows], wrong, noise.relative_variance)
-        spreads.append(z * np.sqrt(np.cumsum(wrong * (1 - wrong)) + doubt) / count)
-    low = np.min([value - spread for value, spread in zip(values, spreads, strict=True)], axis=0)
-    high = np.max([value + spread for value, spread in zip(values, spreads, strict=True)], axis=0)
-    return Precision(values[model.middle], np.clip(low, 0, 1), np.clip(high, 0, 1))
-
-
-def _doubt(predicted: Ints, wrong: Floats, relative_variance: Floats) -> Floats:
-    """Variance of the cumulated errors from the rates: all rows predicted as a class share the error of its rate."""
-    variance = np.zeros(len(wrong))
-    for j in np.unique(predicted):
-        variance += np.cumsum(np.where(predicted == j, wrong, 0)) ** 2 * relative_variance[j]
-    return variance
+def expected_error(reading: Reading, model: ErrorModel) -> float:
+    """Return the share of rows whose true class is not the model's first choice, as it would be without the noise."""
+    rows = np.flatnonzero(reading.labelled)
+    rows = rows[:: 1 + len(rows) * reading.n_classes // CELLS]
+    back, wrong = np.linalg.pinv(model.noises[model.middle].matrix).T, 0.0
+    for step in row_blocks(np.broadcast_to(reading.proba[:1], (len(rows), reading.n_classes))):
+        label_rate = model.curve(reading.proba[rows[step]])
+        label_rate /= label_rate.sum(1, keepdims=True)
+        true = np.clip(label_rate @ back, 0, None) + TINY
+        wrong += float((1 - true.max(1) / true.sum(1)).sum())
+    return wrong / max(1, len(rows))
 
 
 def number_of_errors(reading: Reading, model: ErrorModel, level: float = 0.9) -> Estimate:
