@@ -63,7 +63,8 @@ class ELRPlus(TwoNetworks):
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> wrong = np.random.default_rng(0).random(150) < 0.3
-    >>> model = ELRPlus(train=Train(epochs=30, batch_size=32), random_state=0).fit(X, np.where(wrong, (y + 1) % 3, y))
+    >>> model = ELRPlus(weight=1, decay=0.9, train=Train(epochs=30, batch_size=32), random_state=0)
+    >>> model = model.fit(X, np.where(wrong, (y + 1) % 3, y))
     >>> bool(model.score(X, y) > 0.8)
     True
     """

@@ -247,7 +247,7 @@ class NestedCoTeaching(Compressed, SmallLossExchange):
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
     >>> wrong = np.random.default_rng(0).random(150) < 0.3
-    >>> train = Train(epochs=20, batch_size=32)
+    >>> train = Train(epochs=15, batch_size=16, lr=0.01)
     >>> model = NestedCoTeaching(train=train, random_state=0).fit(X, np.where(wrong, (y + 1) % 3, y))
     >>> bool(model.score(X, y) > 0.8)
     True

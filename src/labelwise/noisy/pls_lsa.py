@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from labelwise.base import Card, Count, Fraction, InputError, Natural, NonNegative, Positive
+from labelwise.base import Card, Count, Fraction, InputError, NonNegative, Positive
 from labelwise.learner import MINI_BATCHES, Pair, Train, TwoNetworks, evaluating, row_mean
 from labelwise.nets.base import Network
 from labelwise.parts.judges import high_loss_probability, sharpen
@@ -55,7 +55,7 @@ class PLSLSA(TwoNetworks):
     detectors
         ``alternate``, or only ``loss`` or ``linear``.
     warmup
-        Epochs of training with mixup on all given labels, >= 0.
+        Epochs of training with mixup on all given labels, >= 1.
     threshold
         Probability of a high loss from which a row counts as noisy, in [0, 1].
     sharpening
@@ -100,7 +100,7 @@ class PLSLSA(TwoNetworks):
 
     networks: Literal[1, 2] = 1
     detectors: Literal["alternate", "loss", "linear"] = "alternate"
-    warmup: Annotated[int, Natural] = 5
+    warmup: Annotated[int, Count] = 5
     threshold: Annotated[float, Fraction] = 0.95
     sharpening: Annotated[float, Positive] = 2.0
     contrastive: Annotated[float, NonNegative] = 1.0
@@ -155,7 +155,7 @@ class PLSLSA(TwoNetworks):
 
     def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
         """Look for noisy rows, then yield the labelled rows, for two networks in orders of their own."""
-        if int(self.epoch_) >= max(1, self.warmup):
+        if int(self.epoch_) >= self.warmup:
             self.detect(data)
         yield from super().batches(data, generator) if self.networks == 1 else self.pairs(data, generator)
 
@@ -163,7 +163,7 @@ class PLSLSA(TwoNetworks):
 
     def detect(self, data: Data) -> None:
         """Tell noisy rows, and weigh their pseudo-labels, by the detector whose turn it is."""
-        turn = "loss" if (int(self.epoch_) - max(1, self.warmup)) % 2 else "linear"
+        turn = "loss" if (int(self.epoch_) - self.warmup) % 2 else "linear"
         linear = (turn if self.detectors == "alternate" else self.detectors) == "linear"
         rows = data.labelled.nonzero().squeeze(1)
         looks = [self.look(member, data, rows, linear) for member in range(self.networks)]
@@ -176,9 +176,8 @@ class PLSLSA(TwoNetworks):
 
     def look(self, member: int, data: Data, rows: Tensor, linear: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return what one network takes for noisy, its trust in their pseudo-labels, and its probabilities of noise."""
-        net, store = self.members()[member], (self.other_targets_, self.targets_)[member]
+        net, store = self.members()[member], self.targets_ if member or self.networks == 1 else self.other_targets_
         scores = self.scores(net, data, rows)
-        store = self.targets_ if self.networks == 1 else store
         high = high_loss_probability(F.cross_entropy(scores, data.y[rows], reduction="none").cpu().numpy())
         suspect, score, limit = high > self.threshold, high, self.threshold
         if linear and 0 < suspect.sum() < len(suspect):
@@ -209,7 +208,7 @@ class PLSLSA(TwoNetworks):
         net = cast(Network, self.members()[member])
         project, store = ((self.projection_, self.targets_), (self.other_projection_, self.other_targets_))[member]
         guess = store.update(batch.index, self.guessed(net, batch))
-        started = int(self.epoch_) >= max(1, self.warmup)
+        started = int(self.epoch_) >= self.warmup
         noisy = (self.noisy_[batch.index] & started)[:, None]
         target = torch.where(noisy, guess, F.one_hot(batch.y, self.n_outputs_).to(guess.dtype))
         x = torch.where(noisy.reshape(-1, *[1] * (batch.x.ndim - 1)), batch.strong, batch.weak)
