@@ -151,7 +151,8 @@ class OPIS(Method, Fields):
             Estimate(float(v), float(max(0.0, v - r)), float(v + r), self.level)
             for v, r in zip(value, reach, strict=True)
         )
-        return ThresholdConsistency(opis, epsilon, frr, *whole, names)
+        thresholds, utility, rejected, passed, overall = whole
+        return ThresholdConsistency(opis, epsilon, frr, thresholds, utility, rejected, passed, overall, names)
 
     def _numbers(self, curves: tuple[Doubles, ...]) -> Doubles:
         _, utility, frr, _, _ = curves
@@ -177,7 +178,7 @@ class OPIS(Method, Fields):
         """Return thresholds, utility, FRR and FAR by class, and global FAR."""
         negative = other_distances(rows, codes, 10 * self.negatives, rng)
         ends = np.quantile(negative, [self.far_low, self.far_high])
-        thresholds = np.linspace(*ends, self.points)
+        thresholds = np.linspace(float(ends[0]), float(ends[1]), self.points)
         sensitivity, specificity = np.empty((2, codes.max() + 1, self.points))
         for c in range(len(sensitivity)):
             mine, others = rows[codes == c], rows[codes != c]
