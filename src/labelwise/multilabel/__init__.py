@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from labelwise.multilabel.frechet import frechet_logits, frechet_mean, locus, next_class
+from labelwise.multilabel.hybrid_multilabel import HybridMultiLabelClassifier
 from labelwise.multilabel.loki import Loki
+from labelwise.multilabel.stacked_embeddings import StackedEmbeddings
 
-__all__ = ["Loki", "frechet_logits", "frechet_mean", "locus", "next_class"]
+__all__ = [
+    "HybridMultiLabelClassifier",
+    "Loki",
+    "StackedEmbeddings",
+    "frechet_logits",
+    "frechet_mean",
+    "locus",
+    "next_class",
+]
