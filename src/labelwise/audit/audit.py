@@ -104,7 +104,9 @@ def audit(
         findings += found
         seconds[name] = time.monotonic() - begun
     findings.sort(key=lambda finding: -SEVERITIES.index(finding.severity))
-    return AuditReport(findings, checked, study.noise_matrix, study.precision_curve, study.label_quality, seconds)
+    return AuditReport(
+        findings, checked, study.noise_matrix, study.noise_interval, study.precision_curve, study.label_quality, seconds
+    )
 
 
 def _tell(progress: Callable[[str, float], None], share: float, text: str) -> None:

@@ -98,6 +98,12 @@ def _plain(estimate: Estimate) -> dict[str, float | None]:
     return {name: float(x) if np.isfinite(x) else None for name, x in estimate._asdict().items()}
 
 
+def _noise(matrix: pd.DataFrame, interval: tuple[pd.DataFrame, pd.DataFrame] | None) -> dict[str, Any]:
+    ends = {} if interval is None else dict(zip(("low", "high"), interval, strict=True))
+    tables = {name: table.to_numpy().tolist() for name, table in {"matrix": matrix, **ends}.items()}
+    return {"labels": [str(name) for name in matrix.columns], **tables}
+
+
 @dataclass(frozen=True, eq=False)
 class AuditReport:
     """Everything an audit found, and everything it looked at without finding anything.
@@ -111,6 +117,8 @@ class AuditReport:
     noise_matrix
         Estimated P(given label | true label): true labels as rows, which sum to 1, given labels as columns; None without
         class labels.
+    noise_interval
+        Ends (low, high) of the 90 % intervals of its entries, two tables like `noise_matrix`.
     precision_curve
         Expected precision (``precision``, ``low``, ``high``) of the first ``flagged`` rows of the label-error list.
     label_quality
@@ -128,6 +136,7 @@ class AuditReport:
     findings: list[Finding]
     checked: dict[str, str]
     noise_matrix: pd.DataFrame | None = None
+    noise_interval: tuple[pd.DataFrame, pd.DataFrame] | None = None
     precision_curve: pd.DataFrame | None = None
     label_quality: NDArray[np.float64] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -175,9 +184,7 @@ class AuditReport:
         return {
             "findings": [{"id": number, **finding.to_dict()} for number, finding in enumerate(self.findings)],
             "checked": dict(self.checked),
-            "noise_matrix": None
-            if matrix is None
-            else {"labels": [str(name) for name in matrix.columns], "matrix": matrix.to_numpy().tolist()},
+            "noise_matrix": None if matrix is None else _noise(matrix, self.noise_interval),
             "precision_curve": None if curve is None else curve.to_dict("records"),
         }
 

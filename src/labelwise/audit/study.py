@@ -67,6 +67,7 @@ class Study:
     deadline: float = float("inf")
     noise: LabelNoiseResult | None = None
     noise_matrix: pd.DataFrame | None = None
+    noise_interval: tuple[pd.DataFrame, pd.DataFrame] | None = None
     precision_curve: pd.DataFrame | None = None
     label_quality: NDArray[np.float64] | None = None
     step: Callable[[str], None] = field(default=lambda _: None)

@@ -24,6 +24,7 @@ from labelwise.diagnostics.label_shift import LabelShiftResult, LabelShiftTest
 from labelwise.diagnostics.long_tail import SingletonCost, posterior_frequency, singleton_cost
 from labelwise.diagnostics.memorization import Memorization, MemorizationResult
 from labelwise.diagnostics.neuron_pruning import PeriodicNeurons, inverse_participation_ratio, prune
+from labelwise.diagnostics.noise_kind import NoiseKind, NoiseKindResult
 from labelwise.diagnostics.outliers import NeighbourOutliers, OpenSetShare, OutlierResult
 from labelwise.diagnostics.projection_head import (
     HeadAdvice,
@@ -82,6 +83,8 @@ __all__ = [
     "MemorizationResult",
     "NearDuplicates",
     "NeighbourOutliers",
+    "NoiseKind",
+    "NoiseKindResult",
     "OpenSetShare",
     "OutlierResult",
     "ParticipationRatio",

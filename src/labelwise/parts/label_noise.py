@@ -59,6 +59,8 @@ class LabelNoiseResult(NamedTuple):
         Smallest and largest share of wrong labels that the likelihood accepts.
     anchored
         Whether the estimate comes from the rows the model is surest about.
+    model_error
+        Share of the rows that the model would get wrong without the noise.
     """
 
     share: Estimate
@@ -68,6 +70,7 @@ class LabelNoiseResult(NamedTuple):
     systematic: float
     accepted: tuple[float, float]
     anchored: bool
+    model_error: float
 
     @property
     def noise_matrix(self) -> Doubles:
@@ -149,7 +152,7 @@ def estimate_noise(
     bounds = np.stack([views.min(0), views.max(0)]) if good else views[[0, 0]]
     noise = _with_intervals(reading, likely, model, anchored, good, Estimate(systematic, 0, systematic, level))
     return LabelNoiseResult(
-        estimate, noise, views[int(anchored)], bounds, systematic, (likely.accepted[0], high), anchored
+        estimate, noise, views[int(anchored)], bounds, systematic, (likely.accepted[0], high), anchored, error_without_noise
     )  # fmt: skip
 
 

@@ -89,8 +89,17 @@ def _matrix(info: Mapping[str, Any]) -> View | None:
         "plot": heatmap([labels[i] for i in shown], rates[np.ix_(shown, shown)].tolist(), "Noise matrix"),
         "classes": len(labels),
         "shown": len(shown),
-        "confusions": _confusions(labels, rates, rows, largest),
+        "confusions": _confusions(labels, rates, rows, largest, _ends(noise, rates)),
     }
+
+
+def _ends(noise: Mapping[str, Any], rates: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the low and high ends of the rates, true labels as rows; None where the run has none."""
+    try:
+        low, high = (np.asarray(content.values(noise, name), dtype=float) for name in ("low", "high"))
+    except (TypeError, ValueError):
+        return None
+    return (low, high) if low.shape == high.shape == rates.shape else None
 
 
 def noise_rates(matrix: Sequence[Any]) -> np.ndarray | None:
@@ -136,11 +145,21 @@ def _involved(largest: Sequence[tuple[int, int]], n_classes: int) -> list[int]:
     return [*dict.fromkeys(index for pair in largest for index in pair)][:MAX_HEAT]
 
 
-def _confusions(labels: Sequence[str], rates: np.ndarray, rows: np.ndarray, largest: Sequence[tuple[int, int]]) -> Any:
+def _confusions(
+    labels: Sequence[str],
+    rates: np.ndarray,
+    rows: np.ndarray,
+    largest: Sequence[tuple[int, int]],
+    ends: tuple[np.ndarray, np.ndarray] | None,
+) -> Any:
+    def told(i: int, j: int) -> str:
+        spread = f" ({percent(float(ends[0][i, j]))} to {percent(float(ends[1][i, j]))})" if ends else ""
+        return percent(float(rates[i, j])) + spread
+
     items = [
         Item(
             labels[i], float(rows[i, j]), f"about {plural(float(rows[i, j]), 'row')}", towards=labels[j], tone="warn",
-            note=percent(float(rates[i, j])),
+            note=told(i, j),
         )
         for i, j in largest
     ]  # fmt: skip

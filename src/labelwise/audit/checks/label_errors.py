@@ -10,7 +10,9 @@ from labelwise.audit.checks.multilabel_errors import flagged_rows, multilabel_er
 from labelwise.audit.finding import Finding, Severity
 from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
+from labelwise.base import Estimate
 from labelwise.diagnostics.label_noise import LabelNoise, LabelNoiseResult
+from labelwise.diagnostics.noise_kind import SENTENCES, NoiseKind
 from labelwise.supervision import Kind
 
 CURVE_POINTS = 40
@@ -33,11 +35,8 @@ def label_errors(study: Study) -> list[Finding]:
     noise = study.noise = LabelNoise().measure(codes, proba, rng=study.rng())
     study.label_quality = np.full(len(codes), np.nan)
     study.label_quality[labelled] = proba[labelled, codes[labelled]]
-    study.noise_matrix = pd.DataFrame(
-        noise.noise_matrix.T,
-        index=pd.Index(study.classes, name="true"),
-        columns=pd.Index(study.classes, name="given"),
-    )
+    study.noise_matrix = _by_class(study, noise.noise.matrix)
+    study.noise_interval = _by_class(study, noise.noise.low), _by_class(study, noise.noise.high)
     grade = severity("label errors", noise.share)
     if grade is None or not noise.supported:
         return []
@@ -45,6 +44,33 @@ def label_errors(study: Study) -> list[Finding]:
     rows = rows if study.targets.trusted is None else rows[~study.targets.trusted[rows]]
     study.precision_curve = _curve(rows, noise)
     return [_finding(study, rows, noise, grade)] if len(rows) else []
+
+
+def _by_class(study: Study, table: NDArray[np.float64] | None) -> pd.DataFrame:
+    """Return a table of (given, true) with true classes as rows."""
+    classes = study.classes
+    return pd.DataFrame(
+        np.asarray(table).T, index=pd.Index(classes, name="true"), columns=pd.Index(classes, name="given")
+    )
+
+
+def _kind(study: Study, noise: LabelNoiseResult) -> tuple[str, dict[str, Estimate]]:
+    """Say what kind of noise it is, with the measures that could be taken."""
+    graph, votes = study.graph, study.targets.votes
+    codes = study.codes
+    found = NoiseKind(random_state=study.seed).measure(
+        study.features, codes, study.proba, graph=graph, noise=noise, votes=votes
+    )
+    named = {
+        "errors placed unevenly over classes": found.unevenness,
+        "bits a row tells of its label beyond its class": found.dependence,
+        "gap between annotators": found.annotators,
+    }
+    text = SENTENCES[found.kind] if found.kind not in ("none", "open-set") else ""
+    if found.kind == "class-dependent" and found.pairs:
+        given, true, share = found.pairs[0]
+        text = f"Most often {study.classes[true]!s} is given as {study.classes[given]!s} ({share:.0%} of the errors)."
+    return text, {name: value for name, value in named.items() if not np.isnan(value.value)}
 
 
 def _curve(rows: NDArray[np.int64], noise: LabelNoiseResult) -> pd.DataFrame:
@@ -69,13 +95,14 @@ def _finding(study: Study, rows: NDArray[np.int64], noise: LabelNoiseResult, gra
         }
     )
     precision = noise.precision(rows)
+    kind, measures = _kind(study, noise)
     return Finding(
         kind="label errors",
         severity=grade,
         title=f"About {noise.share.value:.1%} of the labels are wrong",
         summary=f"{len(rows):,} of {len(codes[codes >= 0]):,} labels are flagged; {precision.value:.0%} of the flags "
-        f"({precision.low:.0%} to {precision.high:.0%}) are expected to be real errors.",
-        evidence={"share of wrong labels": noise.share, "expected precision of the flags": precision},
+        f"({precision.low:.0%} to {precision.high:.0%}) are expected to be real errors. {kind}".rstrip(),
+        evidence={"share of wrong labels": noise.share, "expected precision of the flags": precision, **measures},
         next_step="Review the flagged rows from the top, and race methods that resist label noise.",
         handles=frozenset({"noise"}),
         rows=rows,
