@@ -190,11 +190,6 @@ CLAIMS = [
         statement="Reshaping the features recovers some of what wrong labels in pre-training cost.",
     ),
     Claim(
-        method="labelwise.diagnostics.FeatureSpectrum", paper=234, run=spectrum, data=FEATURES,
-        baseline="right labels", metric="largest singular value ratio of features of 30 % wrong labels",
-        statement="Wrong labels in pre-training flatten the leading direction of the features.",
-    ),
-    Claim(
         method="labelwise.noisy.NormalizedLogisticRegression", paper=73, run=steps_to_separate, higher_is_better=False,
         data="two digits of MNIST, 16 rows of one and 800 of the other", needs=("mnist_test",),
         baseline="plain gradient descent of the same step length",
