@@ -80,13 +80,18 @@ class NoiseKindResult(NamedTuple):
 class NoiseKind(Method, Fields):
     """Name the kind of label noise: symmetric, class-dependent, instance-dependent, open-set or annotator-specific.
 
-    Four measures, each with its interval. *Unevenness*: total variation between where suspected errors lie, over (given,
-    true) pairs, and where even noise would put them, less its mean under even noise. *Dependence*: out-of-fold log
-    likelihood of the given label by a discriminant on the rows predicted as one class, above what permuted labels give; only
-    on the surer half of the rows, and only where the model is good enough that these rows are of the class predicted
-    (otherwise it cannot be told from overlap). It takes thousands of rows to see. *Foreign rows*: farther from their neighbours than the lower half of the
-    distances lets expect; foreign rows that lie close together are not seen. *Annotators*: disagreement with the majority
-    of the others. The kind is the most specific measure whose low end is clear of zero.
+    Four measures, each with its interval.
+
+    - *Unevenness*: total variation between where suspected errors lie, over (given, true) pairs, and where even noise would
+      put them, less its mean under even noise.
+    - *Dependence*: out-of-fold log likelihood of the given label by a discriminant on the rows predicted as one class, above
+      what permuted labels give; only on the surer half of the rows, and only where the model is good enough that these
+      rows are of the class predicted (otherwise it cannot be told from overlap). It takes thousands of rows to see.
+    - *Foreign rows*: farther from their neighbours than the lower half of the distances lets expect; foreign rows that lie
+      close together are not seen.
+    - *Annotators*: disagreement with the majority of the others.
+
+    The kind is the most specific measure whose low end is clear of zero.
 
     Parameters
     ----------
