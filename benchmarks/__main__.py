@@ -19,7 +19,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "benchmarks.md"
-SCRIPTS = ("startup", "engine", "confident_learning", "dawid_skene", "prior_estimation", "audit", "run_bundled")
+SCRIPTS = (
+    "startup",
+    "engine",
+    "confident_learning",
+    "noise_streaming",
+    "dawid_skene",
+    "prior_estimation",
+    "audit",
+    "run_bundled",
+)
 COMMANDS = {
     **{name: [f"benchmarks/{name}.py"] for name in SCRIPTS if (ROOT / "benchmarks" / f"{name}.py").exists()},
     "checks": ["-m", "labelwise.checks"],

@@ -180,3 +180,22 @@ def test_bad_fields():
         ConfidentLearning(rule="magic").find_issues([0, 1], np.full((2, 2), 0.5))
     with pytest.raises(InputError, match="folds"):
         ConfidentLearning(folds=1).fit(np.zeros((4, 1)), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("y", "proba", "said"),
+    [
+        ([0, 1, 1], [[0.5, 0.5], [0.9, 0.9], [0.2, 0.8]], "Row 1 sums to 1.8"),
+        ([0, 1, 1], [[2.0, -1.0], [0.5, 0.5], [0.2, 0.8]], "must be in"),
+        ([0, 1, 2], [[0.5, 0.5, 0.0], [0.4, 0.6, 0.0], [0.2, 0.8, 0.0]], "class 2 is never predicted"),
+    ],
+)
+def test_probabilities_that_are_none_are_refused(y, proba, said):
+    with pytest.raises(InputError, match=said):
+        ConfidentLearning().find_issues(y, np.array(proba))
+
+
+def test_a_class_with_one_row_cannot_be_cross_validated():
+    X, y = np.random.default_rng(0).normal(size=(21, 2)), ["a", "b"] * 10 + ["c"]
+    with pytest.raises(InputError, match=r"class 'c' has 1 labelled row.*merge it"):
+        ConfidentLearning().fit(X, y)

@@ -36,7 +36,9 @@ def redundancy(seed: int) -> Scores:
     ]
     sets = [X[~train & low], X[~train & ~low]]
     home, away = ([member.features(rows) for member in members] for rows in sets)
-    found = RepresentationRedundancy(repeats=2, random_state=seed).measure(home, y[~train & low], away, y[~train & ~low])
+    found = RepresentationRedundancy(repeats=2, random_state=seed).measure(
+        home, y[~train & low], away, y[~train & ~low]
+    )
     return {"baseline": found.in_distribution.value, "method": found.shifted.value}
 
 

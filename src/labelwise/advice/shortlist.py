@@ -20,8 +20,11 @@ COST = {"seconds": 0.0, "light": 0.1, "heavy": 0.5}
 CLAIM = {"shown": 0.4, "not shown": -0.4, "opposite": -2.0}
 """A method whose own claim did not hold here comes later."""
 
-MEMBERS = frozenset({"GCE"})
-"""Methods that another one holds for some value of its grid (CompSum): they race only when asked for by name."""
+MEMBERS = frozenset(
+    {"GCE", "MAE", "RCE", "NCE", "AUL", "AGCE", "ForwardCorrection", "BackwardCorrection", "EnsLoss", "LogConfidence"}
+)
+"""Methods that race only when asked for by name: others hold them (CompSum, ActivePassive, LossCorrection), or they are
+parts of other methods."""
 
 
 def shortlist(

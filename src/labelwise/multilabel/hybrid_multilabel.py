@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ from labelwise.base import Card, InputError, NonNegative, Positive
 from labelwise.learner import MINI_BATCHES, MultiLabelClassifier
 from labelwise.losses.base import Loss
 from labelwise.losses.hybrid_multilabel import HybridMultiLabel
-from labelwise.training import Batch, Data, LossValue
+from labelwise.training import Batch, Data, LossValue, Phase
 
 
 def jaccard(y: Tensor) -> Tensor:
@@ -106,12 +106,16 @@ class HybridMultiLabelClassifier(MultiLabelClassifier):
                 "use contrast=0."
             )
 
-    def loss(self, batch: Batch) -> LossValue:
+    def phases(self) -> list[Phase]:
+        """Return one stage, with the contrastive term where it has a weight."""
+        loss = self.with_contrast if self.contrast else self.loss
+        return [Phase(loss, [self.net_], self.train_.epochs)]
+
+    def with_contrast(self, batch: Batch) -> LossValue:
         """Return the criterion, and the contrastive term of the hidden layer."""
-        if not self.contrast:
-            return super().loss(batch)
-        hidden = self.net_.features(batch.x)
-        scores: Tensor = self.net_.head(hidden)
+        net: Any = self.net_
+        hidden: Tensor = net.features(batch.x)
+        scores: Tensor = net.head(hidden)
         contrast = weighted_contrast(hidden, jaccard(batch.y), self.temperature)
         labels = self.criterion_(scores, batch.y, batch.index, batch.weight)
         return {"labels": labels, "contrast": self.contrast * contrast}

@@ -75,7 +75,7 @@ class StackedEmbeddings(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         tags.target_tags.multi_output = True
         return tags
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
+    def fit(self, X: Any, y: Any) -> Self:
         """Fit the meta models and the final one.
 
         Parameters
@@ -120,7 +120,7 @@ class StackedEmbeddings(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         check_is_fitted(self)
         return self.final_
 
-    def _stack(self, X: ArrayLike) -> Floats:
+    def _stack(self, X: Any) -> Floats:
         X = validate_data(self, X, dtype=np.float64, reset=False)
         pairs = zip(self._cut(X), self.meta_, strict=True)
         return np.column_stack(

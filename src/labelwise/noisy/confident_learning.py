@@ -10,7 +10,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils import get_tags
 from sklearn.utils.validation import _check_sample_weight, check_consistent_length, check_is_fitted, validate_data
 
-from labelwise.base import UNLABELED, Card, Estimate, Fields, Method, Range
+from labelwise.base import UNLABELED, Card, Estimate, Fields, InputError, Method, Range
 from labelwise.noisy.multilabel import find_multilabel_issues
 from labelwise.noisy.reading import Proba, read_labels, read_proba
 from labelwise.parts import confident_joint as cj
@@ -138,12 +138,14 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         Raises
         ------
         InputError
-            Fewer than two classes, labels that cannot be read, or weights that the estimator does not take.
+            Fewer than two classes, a class with one row, labels that cannot be read, or weights that the estimator does
+            not take.
         """
         self.check_fields()
         X = self._check(X, "no_validation" if y is not None else None, reset=True)
         self.classes_, codes = self._encode(X, y)
         weight = None if sample_weight is None else _check_sample_weight(sample_weight, X)
+        self._check_folds(codes)
         k, rng = len(self.classes_), np.random.default_rng(self.random_state)
         model = self._model()
         proba = out_of_fold_proba(model, X, codes, k, folds=self.folds, sample_weight=weight, rng=rng)
@@ -156,6 +158,15 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         classes, codes = encode_classes(y if hasattr(y, "__len__") else np.asarray(y))
         check_consistent_length(X, codes)
         return classes, codes
+
+    def _check_folds(self, codes: Ints) -> None:
+        counts = np.bincount(codes[codes != UNLABELED], minlength=len(self.classes_))
+        if counts.min() < 2:
+            name = self.classes_[int(counts.argmin())]
+            raise InputError(
+                f"y: class {name!r} has {counts.min()} labelled row; out-of-fold probabilities need at least 2 a class. "
+                "Leave the class out, merge it with another, or label more."
+            )
 
     def _describe(self, reading: cj.Reading) -> None:
         self.out_of_fold_proba_ = reading.proba
@@ -199,7 +210,8 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         Raises
         ------
         InputError
-            Lengths or classes that do not fit together, or values outside [0, 1].
+            Lengths or classes that do not fit together, values outside [0, 1], rows that do not sum to 1, or a labelled
+            class that is never predicted.
         """
         self.check_fields()
         if np.ndim(y) == 2:
@@ -258,7 +270,9 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     def _read(self, y: Any, proba: Proba) -> cj.Reading:
         values = read_proba(proba)
-        return cj.read(read_labels(y, values), values)
+        reading = cj.read(read_labels(y, values), values)
+        cj.check_predicted(reading)
+        return reading
 
     def _model(self) -> Any:
         return plain_classifier() if self.estimator is None else self.estimator

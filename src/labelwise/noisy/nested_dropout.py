@@ -77,7 +77,8 @@ class Compressed(ClassLearner):
                 raise InputError(
                     f"net: {type(net).__name__} must have `features` and `head`, with the mask between them."
                 )
-            net.features = nn.Sequential(net.features, self.mask(self._width(net, data)))
+            inner: Any = net
+            inner.features = nn.Sequential(inner.features, self.mask(self._width(net, data)))
 
     def mask(self, width: int) -> nn.Module:
         """Return the module between features and head."""
@@ -95,7 +96,9 @@ class Compressed(ClassLearner):
     @torch.no_grad()
     def choose(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the accuracy ``(width,)`` with the first 1, 2, ... features, and set all masks to the best number."""
-        encoders, masks, heads = zip(*((*cast(Network, net).features, net.head) for net in self.members()), strict=True)
+        nets: list[Any] = list(self.members())
+        encoders, masks = zip(*(net.features for net in nets), strict=True)
+        heads = [net.head for net in nets]
         hidden = [self._forward(x, encoder) for encoder in encoders]
         accuracy = torch.empty(hidden[0].shape[1], dtype=torch.float64)
         exact = [deepcopy(head).to(h.dtype) for head, h in zip(heads, hidden, strict=True)]

@@ -199,7 +199,7 @@ def separation(scores: Tensor, y: Tensor) -> float:
     area = above[pairs > 0] / pairs[pairs > 0]
     confidence = float(p[np.arange(len(codes)), codes].mean())
     mean = float(area.mean()) if len(area) else 0.0
-    return mean + confidence / (4 * label.shape[1] * max(1, int(pairs.max())))
+    return float(mean + confidence / (4 * label.shape[1] * max(1, int(pairs.max()))))
 
 
 @torch.no_grad()

@@ -25,6 +25,9 @@ Floats = NDArray[np.float64]
 CLOSE = 1e-6
 """Probabilities that differ by less count as equal, wherever cleanlab says so too."""
 
+SUM = 0.01
+"""How far a row of probabilities may be from 1 in sum: room for half precision."""
+
 TINY = 1e-100
 
 
@@ -96,7 +99,7 @@ def read(codes: Ints, proba: AnyArray) -> Reading:
     Raises
     ------
     InputError
-        A probability outside [0, 1] (by more than `CLOSE`) or not a number.
+        A probability outside [0, 1] (by more than `CLOSE`) or not a number, or a row that does not sum to 1.
     """
     n, n_classes = proba.shape
     top = np.empty(n, np.int32)
@@ -112,11 +115,30 @@ def read(codes: Ints, proba: AnyArray) -> Reading:
         if not (top_proba[block].max() <= 1 + CLOSE and values.min() >= -CLOSE):
             check_range(values, block.start)
 
+        total = values.sum(1)
+        if not np.abs(total - 1).max(initial=0) <= SUM:
+            row = int(np.argmax(~(np.abs(total - 1) <= SUM)))
+            raise InputError(
+                f"proba: each row must sum to 1. Row {block.start + row} sums to {total[row]:.4g}. Give probabilities, not "
+                "scores (softmax turns scores into them)."
+            )
+
     run_all(work, row_blocks(proba), proba.nbytes)
     small = np.asarray(codes).astype(np.int16 if n_classes < 2**15 else np.int64)  # numpy sorts int16 by radix
     order = np.argsort(small, kind="stable")[np.count_nonzero(codes == UNLABELED) :]
     starts = np.concatenate([[0], np.bincount(codes[order], minlength=n_classes).cumsum()])
     return Reading(codes, proba, top, top_proba, own_proba, order, starts)
+
+
+def check_predicted(reading: Reading, names: AnyArray | None = None) -> None:
+    """Refuse a labelled class that none of its rows has any probability of: nothing can be said of its labels."""
+    for k in np.flatnonzero(reading.counts):
+        if not reading.own_proba[reading.rows(k)].any():
+            name = k if names is None else names[k]
+            raise InputError(
+                f"proba: class {name} is never predicted: its column is 0 in all {reading.counts[k]} rows labelled so. "
+                "Check the order of the columns, or leave these rows out."
+            )
 
 
 def check_range(values: AnyArray, first_row: int = 0) -> None:

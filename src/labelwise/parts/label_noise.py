@@ -164,7 +164,7 @@ def _views(
     for start in range(0, len(labelled), BLOCK):
         some = labelled[start : start + BLOCK]
         views[0, some], doubtful = likely.look(reading.proba[some], reading.codes[some])
-        views[1, some] = anchors.error_probability(reading, some, model)[model.middle]
+        views[1, some] = anchors.error_probability(reading, some, model, model.noises[model.middle :][:1])[0]
         error += float(doubtful.sum())
     return views, error / len(labelled)
 

@@ -153,10 +153,13 @@ def fit_error_model(reading: Reading) -> ErrorModel:
     return ErrorModel(calibration_curve(reading), noises)
 
 
-def error_probability(reading: Reading, rows: Ints, model: ErrorModel) -> Floats:
-    """Return P(given label wrong) of the labelled `rows` by each of the model's noises, (n_noises, n_rows)."""
-    back = [np.linalg.pinv(noise.matrix).T for noise in model.noises]
-    mistakes = [noise.matrix * (1 - np.eye(reading.n_classes)) for noise in model.noises]
+def error_probability(
+    reading: Reading, rows: Ints, model: ErrorModel, noises: tuple[Noise, ...] | None = None
+) -> Floats:
+    """Return P(given label wrong) of the labelled `rows` by each noise (default: the model's), (n_noises, n_rows)."""
+    noises = model.noises if noises is None else noises
+    back = [np.linalg.pinv(noise.matrix).T for noise in noises]
+    mistakes = [noise.matrix * (1 - np.eye(reading.n_classes)) for noise in noises]
     wrong = np.empty((len(back), len(rows)))
 
     def work(step: slice) -> None:
