@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.claims import store
-from benchmarks.claims.harness import Claim, measure
+from benchmarks.claims.harness import Claim, described, measure
 
 NOT_ROOMS = {"__init__", "__main__", "harness", "noise_grid", "store"}
 
@@ -69,9 +69,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims", description=__doc__)
     parser.add_argument("room", choices=[*rooms(), "all"], help="a room with claims, or all of them")
     parser.add_argument("--quick", action="store_true", help="three seeds, printed only: nothing is written")
+    parser.add_argument(
+        "--words", action="store_true", help="measure nothing: renew statements and remarks of stored rows"
+    )
     parser.add_argument("--only", default="", metavar="TEXT", help="only claims whose method or name contains TEXT")
     asked = parser.parse_args(arguments)
     chosen = rooms() if asked.room == "all" else [asked.room]
+    if asked.words:
+        for room in chosen:
+            store.reword(room, {claim.key: described(claim) for claim in claims_of(room)})
+        return 0
     return 1 if sum(run_room(room, quick=asked.quick, only=asked.only) for room in chosen) else 0
 
 

@@ -285,6 +285,8 @@ RICH = [
 ]  # fmt: skip
 AHEAD = "With few rows a class naive Bayes is ahead of logistic regression."
 
+RECIPE = "the width (64, 32) was chosen by test scores of three other seeds, from the same 1,797 digits"
+
 CLAIMS = [
     Claim(
         method="labelwise.baselines.SharedVarianceNB", paper=6, name="rows needed", run=fewer_rows,
@@ -338,14 +340,14 @@ CLAIMS = [
     *(
         Claim(
             method="labelwise.baselines.ConcatenatedProbe", paper=106, name=name, seeds=SEEDS, metric=ACCURACY, data=SHIFTED,
-            statement=statement, baseline=baseline, run=compared(*keys),
+            statement=statement, baseline=baseline, run=compared(*keys), tried=RECIPE,
         )
         for name, statement, baseline, keys in RICH
     ),
     Claim(
         method="labelwise.baselines.ConcatenatedProbe", paper=106, name="redundant at home", seeds=SEEDS,
         data="digits 0-4, as in training", baseline="half a point", run=redundant, higher_is_better=False,
-        metric="gain in test accuracy over a single network",
+        metric="gain in test accuracy over a single network", tried=RECIPE,
         statement="On the training distribution four networks gain less than half a point over one.",
     ),
     Claim(

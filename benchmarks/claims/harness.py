@@ -154,7 +154,7 @@ def measure(claim: Claim, seeds: Sequence[int], told: Callable[[str], None] = pr
     gain = np.array([run["method"] - run["baseline"] for run in runs]) * (1 if claim.higher_is_better else -1)
     low, high = interval(gain)
     return {
-        **_described(claim),
+        **described(claim),
         "seeds": list(seeds),
         "scores": {name: [run[name] for run in runs] for name in runs[0]},
         "difference": float(gain.mean()),
@@ -176,7 +176,8 @@ def _scores(claim: Claim, seed: int) -> dict[str, float]:
     return scores
 
 
-def _described(claim: Claim) -> dict[str, Any]:
+def described(claim: Claim) -> dict[str, Any]:
+    """Return what a claim says of itself."""
     told = ("method", "name", "paper", "statement", "data", "baseline", "metric", "higher_is_better", "margin", "tried")
     return {name: getattr(claim, name) for name in told}
 

@@ -41,6 +41,12 @@ def forget(room: str, known: Sequence[str], *, path: Path = CLAIMS_FILE, pages: 
         _store(room, rows, path, pages)
 
 
+def reword(room: str, words: Mapping[str, Mapping[str, Any]], *, path: Path = CLAIMS_FILE, pages: Path = PAGES) -> None:
+    """Renew what stored rows say of their claim (by key); what was measured stays."""
+    with _alone(path):
+        _store(room, [{**row, **words.get(_key(row), {})} for row in read(path)], path, pages)
+
+
 def rewrite(room: str, *, path: Path = CLAIMS_FILE, pages: Path = PAGES) -> None:
     """Write a room's page again from what is stored."""
     with _alone(path):

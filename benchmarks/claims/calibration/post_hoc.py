@@ -271,7 +271,9 @@ CLAIMS = [
         baseline=BLIND, metric=ECE, run=wrong_calibration_labels(symmetric_noise, 0.3), higher_is_better=False,
     ),
     Claim(
-        method="labelwise.calibration.TemperatureScaling", name="wrong labels throughout", seeds=SEEDS,
+        method="labelwise.calibration.TemperatureScaling", name="wrong labels throughout", seeds=tuple(range(20, 30)),
+        tried="the confident joint alone: opposite (-0.027); the noise is now refined together with the temperature, and "
+        "one constant of that was set on seeds 0 to 3, so other seeds are measured",
         data=f"{DIGITS}, trained and calibrated by cross-fitting on labels of which 30 % moved to the next class",
         statement="With noise='auto' the probabilities are nearer to the true labels where training labels are wrong too.",
         baseline=BLIND, metric=ECE, run=wrong_labels_throughout, higher_is_better=False,

@@ -97,7 +97,7 @@ CLAIMS = [
         metric="accuracy of one nearest neighbour, which memorises, minus that of five",
     ),
     Claim(
-        method=METHOD, paper=76, name="where the loss is", run=rare_or_frequent,
+        method=METHOD, paper=76, name="where the loss is", run=rare_or_frequent, tried=TRIED,
         statement="The loss of not memorising lies in the tail.",
         data="1,000 tight clusters with Zipf frequencies; 1,000 rows",
         baseline="test rows of clusters seen at least 20 times",

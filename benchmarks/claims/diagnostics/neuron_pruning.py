@@ -59,19 +59,26 @@ def low_against_high(measure: str) -> Any:
 
 METHOD = "labelwise.diagnostics.PeriodicNeurons"
 DATA = f"a + b mod {P}, {WIDTH} squares, 35 % of the training labels drawn anew, weight decay {DECAY:g}, {STEPS} steps"
+SEEDS = tuple(range(1, 6))
+TRIED = (
+    "p = 97 with 100 steps and p = 47 with 800, weight decay 0, 5 and 15, on seed 0: only p = 61 with decay 5 both "
+    "generalised and memorised there (97 % and 100 %), so it is measured, on other seeds. Coexistence without decay was not met."
+)
 CLAIMS = [
     Claim(
-        method=METHOD, paper=89, name="generalisation", data=DATA, run=against_unpruned, metric="test accuracy",
+        method=METHOD, paper=89, name="generalisation", data=DATA, run=against_unpruned, seeds=SEEDS,
+        metric="test accuracy", tried=TRIED,
         statement="Pruning the neurons whose weights look like noise raises the test accuracy to 100 %.",
         baseline="the same network unpruned",
     ),
     Claim(
         method=METHOD, paper=89, name="memorisation", data=DATA, run=low_against_high("wrong labels"),
+        seeds=SEEDS, tried=TRIED,
         statement="It is these neurons that hold the wrong labels.", higher_is_better=False,
         baseline="as many of the most periodic neurons pruned", metric="accuracy on wrong training labels",
     ),
     Claim(
-        method=METHOD, paper=89, name="the opposite", data=DATA, run=low_against_high("test"),
+        method=METHOD, paper=89, name="the opposite", data=DATA, seeds=SEEDS, tried=TRIED, run=low_against_high("test"),
         statement="Pruning the most periodic neurons instead destroys generalisation.",
         baseline="as many of the most periodic neurons pruned", metric="test accuracy",
     ),

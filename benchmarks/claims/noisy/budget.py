@@ -145,6 +145,10 @@ TWO_STAGE, PLANNER = "labelwise.noisy.SequentialFineTuning", "labelwise.noisy.La
 ACCURACY = "accuracy on clean test rows"
 FRESH = tuple(range(10, 20))
 PLAN_DATA = f"{DATA}; planned on 400 rows with both labels, spent on others, budgets 10 to 80 trusted labels' worth"
+LOOKED = (
+    "the budgets 16, 40 and 119 were chosen after a look at test accuracy on three other seeds, from the same digits"
+)
+
 CLAIMS = [
     Claim(
         method=TWO_STAGE, paper=88, name="against the union", data=f"{DATA}; 40 trusted and 600 cheap labels",
@@ -153,26 +157,29 @@ CLAIMS = [
     ),
     Claim(
         method=TWO_STAGE, paper=88, name="small budget", data=f"{DATA}; budget of 16 trusted labels", seeds=FRESH,
+        tried=LOOKED,
         statement="A small budget is quantity-dominant: all on cheap labels beats all on trusted ones.",
         baseline="16 trusted labels", metric=ACCURACY, run=ends(16, better=0.0),
     ),
     Claim(
         method=TWO_STAGE, paper=88, name="middle budget", data=f"{DATA}; budget of 40 trusted labels", seeds=FRESH,
+        tried=LOOKED,
         statement="A middle budget is mixed: 60 % on trusted labels beats both ends.", metric=ACCURACY, run=mixed,
         baseline="the better of all trusted and all cheap, chosen on other draws",
     ),
     Claim(
         method=TWO_STAGE, paper=88, name="large budget", data=f"{DATA}; budget of 119 trusted labels", seeds=FRESH,
+        tried=LOOKED,
         statement="A large budget is quality-dominant: all on trusted labels beats all on cheap ones.",
         baseline="1,190 cheap labels", metric=ACCURACY, run=ends(119, better=1.0),
     ),
     Claim(
-        method=PLANNER, paper=88, name="against one split for all", data=PLAN_DATA, seeds=FRESH,
+        method=PLANNER, paper=88, name="against one split for all", data=PLAN_DATA, seeds=FRESH, tried=LOOKED,
         statement="Planning each budget beats spending 0.4 of every budget on trusted labels.",
         baseline="0.4 on trusted labels always", metric=ACCURACY, run=against("0.4"),
     ),
     Claim(
-        method=PLANNER, paper=88, name="against hindsight", data=PLAN_DATA, seeds=FRESH, margin=-0.01,
+        method=PLANNER, paper=88, name="against hindsight", data=PLAN_DATA, seeds=FRESH, tried=LOOKED, margin=-0.01,
         statement="The plan comes within a point of the one split that the test rows show to be best.",
         baseline="the best split for all budgets, chosen on the test rows", metric=ACCURACY, run=against("best"),
     ),
