@@ -62,7 +62,7 @@ DATA = f"a + b mod {P}, {WIDTH} squares, 35 % of the training labels drawn anew,
 SEEDS = tuple(range(1, 6))
 TRIED = (
     "p = 97 with 100 steps and p = 47 with 800, weight decay 0, 5 and 15, on seed 0: only p = 61 with decay 5 both "
-    "generalised and memorised there (97 % and 100 %), so it is measured, on other seeds. Coexistence without decay was not met."
+    "generalised and memorised there (97 % and 100 %), so it is measured, on other seeds. No coexistence without decay."
 )
 CLAIMS = [
     Claim(
