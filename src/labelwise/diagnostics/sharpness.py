@@ -238,7 +238,7 @@ def scaling_law(
     --------
     >>> law = scaling_law([100, 200, 400, 800], [0.8, 0.7, 0.58, 0.5], dimension=4.0)
     >>> print(law)
-    log loss falls by 0.229 per log row; the dimension foretells 0.25
+    log loss falls by 0.231 per log row; the dimension foretells 0.25
     >>> law.predict([1600]).round(2)
     array([0.41])
     """

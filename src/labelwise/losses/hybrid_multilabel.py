@@ -67,17 +67,17 @@ class HybridMultiLabel(Loss):
         self.bce_weight, self.correlation_weight, self.cap = bce_weight, correlation_weight, cap
         self.fixed = False
         for name in ("together", "first_only", "neither"):
-            self.register_buffer(name, torch.zeros(0, 0, dtype=torch.float64))
+            self.register_buffer(name, None)
 
     def bind(self, n_rows: int, n_classes: int) -> Self:
         """Start the counts of pairs of labels at zero, unless `count` has given them."""
         if not self.fixed:
-            self._reset(n_classes)
+            self._reset(n_classes, torch.device("cpu"))
         return self
 
     def count(self, y: Tensor) -> Self:
         """Take the counts of all training labels ``(n, L)``, 1 yes, 0 no, -1 unknown, and keep them; return self."""
-        self._reset(y.shape[1])
+        self._reset(y.shape[1], y.device)
         self._add(y)
         self.fixed = True
         return self
@@ -96,10 +96,11 @@ class HybridMultiLabel(Loss):
 
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the loss of each row; a row without any known label keeps the correlation term."""
-        if self.together.shape[0] != logits.shape[1]:
+        counted = None if self.together is None else len(self.together)
+        if counted != logits.shape[1]:
             if self.fixed:
-                raise InputError(f"logits have {logits.shape[1]} labels, but {self.together.shape[0]} were counted.")
-            self._reset(logits.shape[1])
+                raise InputError(f"logits have {logits.shape[1]} labels, but {counted} were counted.")
+            self._reset(logits.shape[1], logits.device)
         known, dtype = y >= 0, logits.dtype
         entry = F.binary_cross_entropy_with_logits(
             logits, y.clamp_min(0).to(dtype), reduction="none", pos_weight=self.positive_weight().to(logits)
@@ -117,9 +118,9 @@ class HybridMultiLabel(Loss):
         total = u.square() @ R.abs().sum(0) - ((u @ R) * u).sum(1)
         return total / max(1, n_labels * (n_labels - 1) // 2)
 
-    def _reset(self, n_labels: int) -> None:
+    def _reset(self, n_labels: int, device: torch.device) -> None:
         for name in ("together", "first_only", "neither"):
-            setattr(self, name, torch.zeros(n_labels, n_labels, dtype=torch.float64, device=self.together.device))
+            setattr(self, name, torch.zeros(n_labels, n_labels, dtype=torch.float64, device=device))
 
     @torch.no_grad()
     def _add(self, y: Tensor) -> None:

@@ -96,7 +96,7 @@ class StackedEmbeddings(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         meta = plain_classifier() if self.meta is None else self.meta
         with few_threads(X):
             stacked = [
-                out_of_fold_proba(meta, block, column, 2, folds=self.folds, rng=rng)[:, 1]
+                self._out_of_fold(meta, block, column, rng)
                 for block in self._cut(X)
                 for column in labels.T.astype(np.int64)
             ]
@@ -107,6 +107,12 @@ class StackedEmbeddings(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         self.final_.fit(np.column_stack([X, *stacked]), y)
         self.classes_ = self.final_.classes_
         return self
+
+    def _out_of_fold(self, meta: Any, block: Floats, column: NDArray[Any], rng: np.random.Generator) -> Floats:
+        """Return the probability of one label from models that have not seen the row; 0 for a label never known."""
+        if (column == UNLABELED).all():
+            return np.zeros(len(block))
+        return np.asarray(out_of_fold_proba(meta, block, column, 2, folds=self.folds, rng=rng)[:, 1])
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """Return 1 where a label is more probable than not, ``(n, L)``, or the class ``(n,)``."""

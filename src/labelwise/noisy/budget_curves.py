@@ -26,7 +26,7 @@ def resampled(values: Doubles, test_share: float, level: float) -> Estimate:
     """Return the mean over redraws with its t interval.
 
     >>> print(resampled(np.array([0.8, 0.82, 0.81]), test_share=0.3, level=0.9))
-    0.81 [0.784, 0.836]
+    0.81 [0.785, 0.835]
     """
     half = float(t.ppf(0.5 + level / 2, len(values) - 1)) * standard_error(values, test_share)
     mean = float(values.mean())

@@ -189,7 +189,7 @@ def separation(scores: Tensor, y: Tensor) -> float:
     """Return the area under the ROC curve, mean over classes, plus less than half a pair's worth of confidence.
 
     >>> round(separation(torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0, 1])), 1)
-    1.1
+    1.0
     """
     p, codes = scores.double().softmax(1).cpu().numpy(), y.cpu().numpy()
     label = codes[:, None] == np.arange(p.shape[1])

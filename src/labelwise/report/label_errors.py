@@ -153,12 +153,12 @@ def _confusions(
     ends: tuple[np.ndarray, np.ndarray] | None,
 ) -> Any:
     def told(i: int, j: int) -> str:
-        spread = f" ({percent(float(ends[0][i, j]))} to {percent(float(ends[1][i, j]))})" if ends else ""
+        spread = f" ({100 * ends[0][i, j]:.0f}–{100 * ends[1][i, j]:.0f})" if ends else ""
         return percent(float(rates[i, j])) + spread
 
     items = [
         Item(
-            labels[i], float(rows[i, j]), f"about {plural(float(rows[i, j]), 'row')}", towards=labels[j], tone="warn",
+            labels[i], float(rows[i, j]), plural(float(rows[i, j]), "row"), towards=labels[j], tone="warn",
             note=told(i, j),
         )
         for i, j in largest
