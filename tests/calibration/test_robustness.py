@@ -11,7 +11,7 @@ from torch import nn
 
 from labelwise.base import InputError
 from labelwise.calibration import AdversarialTraining, RobustAccuracy
-from labelwise.calibration.robustness import dlr_objective, margin_objective, share, suspicions
+from labelwise.calibration.robustness import dlr_objective, margin_objective, suspicions
 from labelwise.learner import Classifier, Train
 from labelwise.nets import MLP
 
@@ -117,13 +117,6 @@ def test_suspicions_need_more_than_chance() -> None:
     few = right.copy()
     few[:2] = False
     assert suspicions({1: few, 5: right}, right, right, wrong) == ()
-
-
-def test_share_is_the_jeffreys_interval() -> None:
-    from labelwise.diagnostics.interval import share as other
-
-    for count, total in ((0, 10), (3, 10), (10, 10), (50, 1000)):
-        assert share(count, total, 0.9) == pytest.approx(other(count, total, 0.9))
 
 
 def test_the_same_seed_gives_the_same_answer_and_leaves_the_global_one(plain: Classifier) -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from labelwise.base import InputError
 from labelwise.diagnostics import Imbalance
-from labelwise.diagnostics.interval import ratio, share, spread
+from labelwise.parts.interval import ratio, share, spread
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1, max_size=30).filter(any))

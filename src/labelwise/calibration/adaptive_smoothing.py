@@ -181,7 +181,9 @@ class AdaptiveSmoothing(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         self.check_fields()
         if getattr(getattr(X, "dtype", None), "kind", "") == "c":
             raise InputError("Complex data not supported: X must hold real numbers.")
-        X, y = (np.asarray(rows) if hasattr(rows, "__array__") and not hasattr(rows, "__len__") else rows for rows in (X, y))
+        X, y = (
+            np.asarray(rows) if hasattr(rows, "__array__") and not hasattr(rows, "__len__") else rows for rows in (X, y)
+        )
         classes, codes = encode_classes(y)
         if (self.accurate is None) != (self.robust is None):
             raise InputError("accurate and robust: give both classifiers, or neither. Got one.")

@@ -9,13 +9,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import beta
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative
 from labelwise.calibration.differentiable import differentiable, raw_rows
 from labelwise.parts.attacks import pgd
+from labelwise.parts.interval import share
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 
@@ -255,15 +255,6 @@ def suspicions(
     if vanished.mean() > 0.05:
         told.append(f"the gradient is exactly zero at {vanished.mean():.1%} of the rows, so no attack starts there")
     return tuple(told)
-
-
-def share(count: int, total: int, level: float) -> Estimate:
-    """Return `count` of `total` with its Jeffreys interval; nothing of nothing may be any share."""
-    if not total:
-        return Estimate(0.0, 0.0, 1.0, level)
-    shape = count + 0.5, total - count + 0.5
-    low, high = (float(beta.ppf(tail, *shape)) for tail in ((1 - level) / 2, (1 + level) / 2))
-    return Estimate(count / total, low if count else 0.0, high if count < total else 1.0, level)
 
 
 def _more(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> bool:

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative
-from labelwise.diagnostics.interval import share, spread
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.parts.interval import share, spread
 from labelwise.parts.prior_intervals import em_prior_interval
 
 Doubles = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import Card, Estimate, Fields, InputError, Method
-from labelwise.diagnostics.interval import ratio, share
+from labelwise.parts.interval import ratio, share
 
 
 class ImbalanceResult(NamedTuple):

@@ -16,8 +16,8 @@ from scipy.stats import ncx2
 from sklearn.base import clone
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Positive, Range
-from labelwise.diagnostics.interval import spread
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.parts.interval import spread
 from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import to_numpy
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import Card, Count, Estimate, Fields, InputError, Method, Range
-from labelwise.diagnostics.interval import share as share_of
+from labelwise.parts.interval import share as share_of
 
 if TYPE_CHECKING:
     from torch import nn

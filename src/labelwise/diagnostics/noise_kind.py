@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method
-from labelwise.diagnostics.interval import share
 from labelwise.diagnostics.label_noise import LabelNoise
 from labelwise.diagnostics.linear import out_of_fold, scaled
+from labelwise.parts.interval import share
 from labelwise.parts.label_noise import GOOD_MODEL, LabelNoiseResult
 from labelwise.parts.neighbours import Neighbours, neighbours
 

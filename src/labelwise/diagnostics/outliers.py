@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import digamma
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
-from labelwise.diagnostics.interval import spread
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.parts.interval import spread
 from labelwise.parts.neighbours import Neighbours, neighbours
 
 Doubles = NDArray[np.float64]

@@ -11,8 +11,8 @@ from scipy.cluster.hierarchy import linkage
 from scipy.spatial.distance import pdist, squareform
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative, Range
-from labelwise.diagnostics.interval import spread
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.parts.interval import spread
 from labelwise.parts.neighbours import neighbours
 from labelwise.supervision import encode_classes
 

@@ -12,8 +12,8 @@ from scipy.stats import t as student
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
 from labelwise.diagnostics.duplicates import equal_rows
-from labelwise.diagnostics.interval import spread
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.parts.interval import spread
 from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import numbers, to_numpy
 

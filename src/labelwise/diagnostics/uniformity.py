@@ -13,9 +13,9 @@ from scipy.special import logsumexp
 from scipy.stats import norm
 
 from labelwise.base import UNLABELED, Card, Estimate, Fields, Fraction, InputError, Method, Positive, Range
-from labelwise.diagnostics.interval import share
 from labelwise.diagnostics.linear import out_of_fold
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.parts.interval import share
 from labelwise.supervision import encode_classes
 
 Doubles = NDArray[np.float64]

@@ -11,7 +11,7 @@ from labelwise.audit.finding import Finding
 from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.diagnostics.imbalance import Imbalance
-from labelwise.diagnostics.interval import exactly, spread
+from labelwise.parts.interval import exactly, spread
 from labelwise.supervision import Kind
 
 FOLDS = 5

@@ -8,7 +8,7 @@ import pandas as pd
 from labelwise.audit.finding import Finding
 from labelwise.audit.severity import severity
 from labelwise.audit.study import Study
-from labelwise.diagnostics.interval import exactly
+from labelwise.parts.interval import exactly
 
 
 def broken_cells(study: Study) -> list[Finding]:

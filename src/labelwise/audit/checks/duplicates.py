@@ -10,7 +10,7 @@ from labelwise.audit.finding import Finding
 from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.diagnostics import DuplicateResult
-from labelwise.diagnostics.interval import exactly, share
+from labelwise.parts.interval import exactly, share
 from labelwise.supervision import Kind
 
 Indices = NDArray[np.int64]

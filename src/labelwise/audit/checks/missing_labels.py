@@ -7,7 +7,7 @@ import numpy as np
 from labelwise.audit.finding import Finding
 from labelwise.audit.severity import severity
 from labelwise.audit.study import Study
-from labelwise.diagnostics.interval import exactly
+from labelwise.parts.interval import exactly
 from labelwise.supervision import Kind
 
 

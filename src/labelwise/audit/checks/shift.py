@@ -12,7 +12,7 @@ from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.base import Estimate
 from labelwise.diagnostics import DomainClassifier, FrechetDistance, LabelShiftTest, PriorShift
-from labelwise.diagnostics.interval import exactly
+from labelwise.parts.interval import exactly
 
 Rows = NDArray[np.int64]
 LEAST = 30
