@@ -4,13 +4,12 @@
 
 Every method keeps its defaults and trains as long as the plain network does; nobody is tuned. Each cell draws its own
 training rows, noise and initial weights; test labels are right. Cells already measured are kept, so that a run that was
-stopped goes on where it was: delete `grid.json` to start afresh.
+stopped goes on where it was: delete `grid.csv` to start afresh.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 import traceback
@@ -30,7 +29,7 @@ from benchmarks.claims.harness import MissingData, data_path
 from labelwise import catalogue
 from labelwise.data.synthetic import instance_noise, pair_noise, symmetric_noise
 
-RESULTS = Path(__file__).with_name("noisy") / "grid.json"
+RESULTS = Path(__file__).with_name("noisy") / "grid.csv"
 TRAIN_ROWS, TEST_ROWS, EPOCHS = 400, 1000, 25
 PLAIN = "plain cross-entropy"
 KINDS: dict[str, tuple[str, float]] = {
@@ -169,7 +168,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="only methods whose name contains this")
     asked = parser.parse_args(arguments)
     os.environ["OMP_NUM_THREADS"] = "1"
-    found: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    found: list[dict[str, Any]] = pd.read_csv(RESULTS).to_dict("records") if RESULTS.exists() else []
     wanted = [name for name in methods() if asked.only.lower() in name.lower()]
     known = {(row["data"], row["noise"], row["seed"], row["method"]) for row in found}
     todo = [(c, [name for name in wanted if (*c, name) not in known]) for c in cells(asked.seeds)]
@@ -178,7 +177,7 @@ def main(arguments: list[str] | None = None) -> None:
         for done, job in enumerate(as_completed(jobs), start=1):
             found += job.result()
             print(f"{done}/{len(jobs)} {jobs[job]}", flush=True)
-            RESULTS.write_text(json.dumps(sorted(found, key=_order), indent=0))
+            pd.DataFrame(sorted(found, key=_order)).to_csv(RESULTS, index=False, float_format="%.5g")
     from benchmarks.claims import store
 
     store.rewrite("noisy")
@@ -201,7 +200,7 @@ def section() -> list[str]:
     """Return the table as lines of Markdown, empty where nothing was measured."""
     if not RESULTS.exists():
         return []
-    frame = pd.DataFrame(json.loads(RESULTS.read_text()))
+    frame = pd.read_csv(RESULTS)
     by_seed = frame.groupby(["method", "noise", "seed"], sort=False).accuracy.mean().unstack("seed")
     plain = by_seed.loc[PLAIN]
     kinds = [kind for kind in (*KINDS, *HUMAN) if kind in plain.index]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
+import pandas as pd
 import pytest
 from benchmarks.claims import noise_grid
 from benchmarks.claims.noise_grid import KINDS, PLAIN, TEST_ROWS, TRAIN_ROWS, cell, digits, methods, run_cell, section
@@ -54,9 +53,9 @@ def test_the_table_tells_gains_in_points(tmp_path, monkeypatch):
         for kind in ("clean", "symmetric 40%") for seed in range(3)
         for name, accuracy in ((PLAIN, 0.5), ("ELR", 0.6 + 0.001 * seed))
     ]  # fmt: skip
-    (tmp_path / "grid.json").write_text(json.dumps(rows))
-    monkeypatch.setattr(noise_grid, "RESULTS", tmp_path / "grid.json")
+    pd.DataFrame(rows).to_csv(tmp_path / "grid.csv", index=False)
+    monkeypatch.setattr(noise_grid, "RESULTS", tmp_path / "grid.csv")
     table = "\n".join(section())
     assert "| ELR | **+10.1** | **+10.1** | +10.1 | 1.0 |" in table
-    monkeypatch.setattr(noise_grid, "RESULTS", tmp_path / "nothing.json")
+    monkeypatch.setattr(noise_grid, "RESULTS", tmp_path / "nothing.csv")
     assert section() == []
