@@ -18,7 +18,7 @@ cleanlab_rank = pytest.importorskip("cleanlab.rank")
 
 
 def problem(seed, n_classes, n, dtype, digits):
-    """Skewed classes, some of them absent, noise of any strength, and ties if `digits` rounds the probabilities."""
+    """Skewed classes, some of them absent, noise of any strength, ties if probabilities are multiples of 1 / `digits`."""
     rng = np.random.default_rng(seed)
     truth = rng.choice(n_classes, n, p=rng.dirichlet(np.full(n_classes, rng.choice([0.2, 1, 10]))))
     proba = rng.dirichlet(np.full(n_classes, rng.choice([0.1, 0.5, 1])), n)
@@ -27,7 +27,11 @@ def problem(seed, n_classes, n, dtype, digits):
     wrong = rng.random(n) < rng.choice([0, 0.1, 0.4])
     y = np.where(wrong, rng.choice(n_classes, n, p=rng.dirichlet(np.ones(n_classes))), truth)
     y[:2] = 0, n_classes - 1  # cleanlab refuses a single class
-    proba = proba if digits is None else np.round(proba * digits) / digits
+    if digits is not None:
+        proba = rng.multinomial(digits, proba) / digits
+        proba[:2] = np.eye(n_classes)[[0, n_classes - 1]]
+        never = ~proba.any(0)  # labelled classes that are never predicted are refused
+        y = np.where(never[y], proba.argmax(1), y)
     return y, proba.astype(dtype)
 
 

@@ -164,7 +164,7 @@ class ConfidentLearning(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         if counts.min() < 2:
             name = self.classes_[int(counts.argmin())]
             raise InputError(
-                f"y: class {name!r} has {counts.min()} labelled row; out-of-fold probabilities need at least 2 a class. "
+                f"y: class {name!s} has {counts.min()} labelled row; out-of-fold probabilities need at least 2 a class. "
                 "Leave the class out, merge it with another, or label more."
             )
 

@@ -131,12 +131,12 @@ def read(codes: Ints, proba: AnyArray) -> Reading:
 
 
 def check_predicted(reading: Reading, names: AnyArray | None = None) -> None:
-    """Refuse a labelled class that none of its rows has any probability of: nothing can be said of its labels."""
+    """Refuse a labelled class that no row has any probability of: nothing can be said of its labels."""
     for k in np.flatnonzero(reading.counts):
-        if not reading.own_proba[reading.rows(k)].any():
+        if not reading.own_proba[reading.rows(k)].any() and not reading.proba[:, k].any():
             name = k if names is None else names[k]
             raise InputError(
-                f"proba: class {name} is never predicted: its column is 0 in all {reading.counts[k]} rows labelled so. "
+                f"proba: class {name} is never predicted: its column is 0 in every row. "
                 "Check the order of the columns, or leave these rows out."
             )
 
