@@ -138,7 +138,7 @@ def test_any_loss_serves_the_first_stage():
 @pytest.mark.parametrize(
     ("fields", "trusted", "told"),
     [
-        ({}, np.zeros(5, bool), "trusted has shape"),
+        ({}, np.zeros(5, bool), r"trusted must be a boolean mask of shape \(40,\).*Got bool of shape \(5,\)"),
         ({}, np.zeros(40), "boolean"),
         ({"train": Train(validation=0.2)}, None, "validation=0"),
         ({"head": "means", "net": torch.nn.Linear(3, 2)}, None, "head='means'"),

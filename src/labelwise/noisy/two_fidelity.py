@@ -16,6 +16,7 @@ from labelwise.base import Card, Count, InputError, Positive
 from labelwise.learner import MINI_BATCHES, Regressor
 from labelwise.losses.absolute import AbsoluteError
 from labelwise.losses.base import Loss
+from labelwise.supervision.arrays import boolean_mask
 from labelwise.training import Batch, Batches, Data, Phase, shuffled
 
 
@@ -117,7 +118,8 @@ class BiasAwareRegressor(Regressor):
     def start(self, data: Data) -> None:
         """Mark the rows of the stages, and copy the fresh network for the reference."""
         super().start(data)
-        mask = torch.as_tensor(_mask(self._trusted, len(data)), device=data.x.device)
+        given = np.ones(len(data), bool) if self._trusted is None else boolean_mask(self._trusted, len(data), "trusted")
+        mask = torch.as_tensor(given, device=data.x.device)
         self.trusted_, self.cheap_ = data.labelled & mask, data.labelled & ~mask
         if not self.trusted_.any():
             raise InputError("trusted: no marked row has a target. Mark at least one row whose target is accurate.")
@@ -198,14 +200,3 @@ def _forever(
 ) -> Iterator[Tensor]:  # fmt: skip
     while True:
         yield from shuffled(rows, size, generator, shard)
-
-
-def _mask(trusted: ArrayLike | None, n: int) -> Any:
-    if trusted is None:
-        return np.ones(n, dtype=bool)
-    mask = np.asarray(trusted)
-    if mask.dtype != bool or mask.shape != (n,):
-        raise InputError(
-            f"trusted must be a boolean mask, one flag for each of the {n} rows. Got {mask.dtype} of shape {mask.shape}."
-        )
-    return mask

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.stats import rankdata
 from torch import Tensor, nn
 
@@ -19,6 +19,7 @@ from labelwise.base import Card, Count, Fraction, InputError
 from labelwise.learner import MINI_BATCHES, ClassLearner
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.parts.out_of_fold import stratified_folds
+from labelwise.supervision.arrays import boolean_mask
 from labelwise.training import Batch, Batches, Data, Phase, shuffled
 
 
@@ -99,7 +100,7 @@ class SequentialFineTuning(ClassLearner):
                 f"SequentialFineTuning.train must have validation=0. Got {self.train.validation}. Each stage holds rows "
                 "out by itself: set SequentialFineTuning.validation."
             )
-        self._trusted = _mask(trusted)
+        self._trusted = trusted
         try:
             return super().fit(X, y, sample_weight, domains)
         finally:
@@ -148,12 +149,10 @@ class SequentialFineTuning(ClassLearner):
             self.best_score_ = torch.tensor(-math.inf)
 
     def _split(self, data: Data) -> list[Stage]:
-        trusted = torch.zeros(len(data), dtype=torch.bool) if self._trusted is None else torch.as_tensor(self._trusted)
-        if trusted.shape != data.labelled.shape:
-            raise InputError(
-                f"trusted has shape {tuple(trusted.shape)} but X has {len(data)} rows: give one flag per row."
-            )
-        trusted = trusted.to(data.labelled.device)
+        given = (
+            np.zeros(len(data), bool) if self._trusted is None else boolean_mask(self._trusted, len(data), "trusted")
+        )
+        trusted = torch.as_tensor(given, device=data.labelled.device)
         rng = np.random.default_rng(self.seed_)
         kinds = ((self.cheap_loss, ~trusted), (self.trusted_loss, trusted))
         found = [(loss, (data.labelled & which).nonzero().squeeze(1)) for loss, which in kinds]
@@ -221,12 +220,3 @@ def start_head(net: nn.Module, batch: Batch) -> None:
     variance = (hidden - center - means[batch.y]).square().mean().clamp_min(1e-6) * math.sqrt(hidden.shape[1])
     head.weight.copy_(means / variance)
     head.bias.copy_(-means.square().sum(1) / (2 * variance) - head.weight @ center)
-
-
-def _mask(trusted: ArrayLike | None) -> NDArray[np.bool_] | None:
-    if trusted is None:
-        return None
-    mask = np.asarray(trusted)
-    if mask.dtype != bool:
-        raise InputError(f"trusted must be a boolean mask, one flag per row. Got dtype {mask.dtype}.")
-    return mask

@@ -130,13 +130,12 @@ def read(codes: Ints, proba: AnyArray) -> Reading:
     return Reading(codes, proba, top, top_proba, own_proba, order, starts)
 
 
-def check_predicted(reading: Reading, names: AnyArray | None = None) -> None:
+def check_predicted(reading: Reading) -> None:
     """Refuse a labelled class that no row has any probability of: nothing can be said of its labels."""
     for k in np.flatnonzero(reading.counts):
         if not reading.own_proba[reading.rows(k)].any() and not reading.proba[:, k].any():
-            name = k if names is None else names[k]
             raise InputError(
-                f"proba: class {name} is never predicted: its column is 0 in every row. "
+                f"proba: class {k} is never predicted: its column is 0 in every row. "
                 "Check the order of the columns, or leave these rows out."
             )
 

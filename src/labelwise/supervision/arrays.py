@@ -127,6 +127,17 @@ def whole_numbers(array: AnyArray, name: str, missing: int | None = None) -> Any
     return np.where(gaps, missing if missing is not None else 0, array).astype(np.int64)
 
 
+def boolean_mask(mask: Any, n_rows: int, name: str) -> BoolArray:
+    """Return a mask ``(n,)`` as given, or say what it is instead."""
+    found = np.asarray(mask)
+    if found.dtype != bool or found.shape != (n_rows,):
+        raise InputError(
+            f"{name} must be a boolean mask of shape ({n_rows},), one flag for each of the {n_rows} rows. "
+            f"Got {found.dtype} of shape {found.shape}."
+        )
+    return found
+
+
 def _plain(value: Any) -> Any:
     """Return a Python value for a numpy scalar, so that messages show 3 and not np.int64(3)."""
     return value.item() if isinstance(value, np.generic) else value

@@ -17,6 +17,7 @@ from labelwise.base import Card, Count, InputError, Natural, Positive
 from labelwise.learner import MINI_BATCHES, Classifier, ClassLearner
 from labelwise.nets.base import Network
 from labelwise.parts.ema import frozen
+from labelwise.supervision.arrays import boolean_mask
 from labelwise.training import Batch, Batches, Data, Phase, shuffled
 
 
@@ -117,7 +118,8 @@ class LAF(ClassLearner):
         """
         self.check_fields()
         self.original_ = self._fitted(X, y, sample_weight)
-        self._forget = _mask(forget, len(self.original_.inputs_.transform(X)))
+        n_rows = len(self.original_.inputs_.transform(X))
+        self._forget = np.zeros(n_rows, bool) if forget is None else boolean_mask(forget, n_rows, "forget")
         return super().fit(X, y, sample_weight, domains)
 
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
@@ -232,12 +234,3 @@ def cycled(mask: Tensor, size: int, generator: torch.Generator, shard: tuple[int
 def bounded(error: Tensor) -> Tensor:
     """Return ``exp(error / (1 + error))``, between 1 and e: an ascent on it cannot diverge."""
     return torch.exp(error / (1 + error))
-
-
-def _mask(forget: ArrayLike | None, n: int) -> NDArray[np.bool_]:
-    if forget is None:
-        return np.zeros(n, bool)
-    mask = np.asarray(forget)
-    if mask.shape != (n,) or mask.dtype != bool:
-        raise InputError(f"forget must be a boolean mask of shape ({n},). Got {mask.dtype} of shape {mask.shape}.")
-    return mask
