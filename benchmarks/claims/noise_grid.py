@@ -171,9 +171,9 @@ def main(arguments: list[str] | None = None) -> None:
     found: list[dict[str, Any]] = pd.read_csv(RESULTS).to_dict("records") if RESULTS.exists() else []
     wanted = [name for name in methods() if asked.only.lower() in name.lower()]
     known = {(row["data"], row["noise"], row["seed"], row["method"]) for row in found}
-    todo = [(c, [name for name in wanted if (*c, name) not in known]) for c in cells(asked.seeds)]
+    missing = [(c, [name for name in wanted if (*c, name) not in known]) for c in cells(asked.seeds)]
     with ProcessPoolExecutor(asked.jobs) as pool:
-        jobs = {pool.submit(run_cell, *c, names): c for c, names in todo if names and _there(c[0])}
+        jobs = {pool.submit(run_cell, *c, names): c for c, names in missing if names and _there(c[0])}
         for done, job in enumerate(as_completed(jobs), start=1):
             found += job.result()
             print(f"{done}/{len(jobs)} {jobs[job]}", flush=True)

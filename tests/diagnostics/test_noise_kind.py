@@ -84,5 +84,9 @@ def test_bad_input():
     X, y = classes(0, n=100)
     with pytest.raises(InputError, match="X must be"):
         NoiseKind().measure(X[:-1], y)
+    with pytest.raises(InputError, match="Row 7 is not"):
+        NoiseKind().measure(np.where(np.arange(100)[:, None] == 7, np.nan, X), y)
+    with pytest.raises(InputError, match="at least two classes"):
+        NoiseKind().measure(X, np.zeros(100, int))
     with pytest.raises(InputError, match="votes must be"):
         NoiseKind().measure(X, y, votes=y[:, None])

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.label_noise import LabelNoise
 from labelwise.diagnostics.linear import out_of_fold, scaled
+from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.parts.interval import share
 from labelwise.parts.label_noise import GOOD_MODEL, LabelNoiseResult
 from labelwise.parts.neighbours import Neighbours, neighbours
@@ -149,12 +150,12 @@ class NoiseKind(Method, Fields):
         Raises
         ------
         InputError
-            Fewer than two classes, or shapes that do not fit together.
+            Features that are not finite, fewer than two classes, or shapes that do not fit together.
         """
         self.check_fields()
         rng = np.random.default_rng(self.random_state)
-        features, codes = np.asarray(X, dtype=np.float32), np.asarray(y, dtype=np.int64)
-        if features.ndim != 2 or codes.shape != features.shape[:1]:
+        features, codes = as_embeddings(X, "X").astype(np.float32), np.asarray(y, dtype=np.int64)
+        if codes.shape != features.shape[:1]:
             raise InputError(f"X must be (n, d) for the n codes of y. Got {features.shape} for {codes.shape} codes.")
         k = int(codes.max(initial=-1)) + 1 if proba is None else np.asarray(proba).shape[1]
         values = out_of_fold(features, codes, k, rng=rng) if proba is None else np.asarray(proba)
