@@ -145,7 +145,7 @@ class Fields(BaseEstimator):  # type: ignore[misc]
 
 Handles = Literal[
     "noise", "few labels", "missing labels", "imbalance", "votes", "label shift", "covariate shift", "open set",
-    "unseen classes", "forgetting", "calibration", "duplicates", "outliers", "representation", "clean labels",
+    "unseen classes", "poisoning", "forgetting", "calibration", "duplicates", "outliers", "representation", "clean labels",
 ]  # fmt: skip
 """The label problems a method can handle and a finding can name: one vocabulary for cards, findings and advice."""
 

@@ -1,0 +1,1 @@
+"""Claims of the room `active`: every module here exports ``CLAIMS``."""

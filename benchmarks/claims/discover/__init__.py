@@ -1,0 +1,1 @@
+"""Claims of the room `discovery`: every module here exports ``CLAIMS``."""

@@ -1,0 +1,1 @@
+"""Claims of the room `semi_supervised`: every module here exports ``CLAIMS``."""
