@@ -121,6 +121,19 @@ def shuffled(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[i
             yield batch[rank:equal:processes]
 
 
+def endless(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
+    """Yield this process's part of full random batches of `rows`, pass after pass; of nothing, empty ones."""
+    shard = shard if len(rows) >= shard[1] else (0, 1)
+    size = max(min(size, len(rows)) // shard[1], min(1, len(rows))) * shard[1]
+    while True:
+        if not size:
+            yield rows
+            continue
+        for batch in shuffled(rows, size, generator, shard):
+            if len(batch) * shard[1] == size:
+                yield batch
+
+
 @dataclass
 class Phase:
     """One stage of training: a loss, the modules whose weights it moves, and for how many epochs.

@@ -21,7 +21,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, nn
 
 from labelwise.base import Count, Fields, Fraction, InputError, NonNegative, Positive
-from labelwise.batch import Batch, Batches, Data, LossValue, Phase, shuffled
+from labelwise.batch import Batch, Batches, Data, LossValue, Phase, endless, shuffled
 from labelwise.checkpoint import Checkpoint
 from labelwise.parts.ema import EMA
 from labelwise.progress import Bar, write_log
@@ -29,7 +29,7 @@ from labelwise.progress import Bar, write_log
 if TYPE_CHECKING:
     from labelwise.learner import Learner
 
-__all__ = ["Batch", "Batches", "Data", "LossValue", "Phase", "Train", "run", "shuffled"]
+__all__ = ["Batch", "Batches", "Data", "LossValue", "Phase", "Train", "endless", "run", "shuffled"]
 
 
 SMALL_ROW = 1024

@@ -1,12 +1,13 @@
 """The template of every trained method, and the three plain ones: classifier, regressor, multi-label classifier."""
 
+from labelwise.learner.open_set import OpenSet
 from labelwise.learner.plain import MINI_BATCHES, Classifier, MultiLabelClassifier, Plain, Regressor
 from labelwise.learner.semi import SemiSupervised
 from labelwise.learner.template import ClassLearner, Learner
-from labelwise.learner.two_networks import Pair, TwoNetworks, endless, evaluating, row_mean
-from labelwise.training import Train
+from labelwise.learner.two_networks import Pair, TwoNetworks, evaluating, row_mean
+from labelwise.training import Train, endless
 
 __all__ = [
-    "MINI_BATCHES", "ClassLearner", "Classifier", "Learner", "MultiLabelClassifier", "Pair", "Plain", "Regressor",
+    "MINI_BATCHES", "ClassLearner", "Classifier", "Learner", "MultiLabelClassifier", "OpenSet", "Pair", "Plain", "Regressor",
     "SemiSupervised", "Train", "TwoNetworks", "endless", "evaluating", "row_mean",
 ]  # fmt: skip

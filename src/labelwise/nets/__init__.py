@@ -2,7 +2,7 @@
 
 from labelwise.nets.auto import build
 from labelwise.nets.base import Network
-from labelwise.nets.conv import ConvNet
+from labelwise.nets.conv import ConvNet, SeriesConv
 from labelwise.nets.dense import MLP, Linear
 from labelwise.nets.heads import FixedReweighting, SoftThreshold, projection_head, similar_decay
 from labelwise.nets.sequence import SeriesTransformer, TextTransformer
@@ -13,6 +13,7 @@ __all__ = [
     "FixedReweighting",
     "Linear",
     "Network",
+    "SeriesConv",
     "SeriesTransformer",
     "SoftThreshold",
     "TextTransformer",

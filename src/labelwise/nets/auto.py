@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from labelwise.base import InputError
 from labelwise.nets.base import Network
-from labelwise.nets.conv import ConvNet
+from labelwise.nets.conv import ConvNet, SeriesConv
 from labelwise.nets.dense import MLP, Linear
 from labelwise.nets.sequence import SeriesTransformer, TextTransformer
 
@@ -15,6 +15,7 @@ _BY_NAME: dict[tuple[str, str], Callable[[tuple[int, ...], int], Network]] = {
     ("vectors", "mlp"): lambda shape, outputs: MLP(shape[0], outputs),
     ("images", "conv"): lambda shape, outputs: ConvNet(shape[0], outputs),
     ("series", "transformer"): lambda shape, outputs: SeriesTransformer(shape[0], shape[1], outputs),
+    ("series", "conv"): lambda shape, outputs: SeriesConv(shape[0], outputs),
     ("tokens", "transformer"): lambda shape, outputs: TextTransformer(shape[1], outputs, length=shape[0]),
 }
 _DEFAULT = {"vectors": "mlp", "images": "conv", "series": "transformer", "tokens": "transformer"}

@@ -1,6 +1,8 @@
-"""A small residual convolutional network of images ``(b, channels, h, w)``."""
+"""Small convolutional networks: a residual one of images ``(b, channels, h, w)``, and one of series."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -41,3 +43,22 @@ class ConvNet(Network):
             nn.Flatten(),
         )
         self.head = nn.Linear(4 * width, outputs)
+
+
+class SeriesConv(Network):
+    """Three 1-d convolutions and global average pooling, for series ``(b, channels, time)`` of any length."""
+
+    def __init__(self, channels: int, outputs: int, width: int = 32) -> None:
+        super().__init__(channels=channels, outputs=outputs, width=width)
+        sizes = (channels, width, 2 * width, 2 * width)
+        blocks = [
+            nn.Sequential(
+                nn.Conv1d(before, after, 5, padding=2, bias=False),
+                nn.BatchNorm1d(after),
+                nn.ReLU(),
+                nn.AvgPool1d(2, ceil_mode=True),
+            )
+            for before, after in pairwise(sizes)
+        ]
+        self.features = nn.Sequential(*blocks, nn.AdaptiveAvgPool1d(1), nn.Flatten())
+        self.head = nn.Linear(2 * width, outputs)
