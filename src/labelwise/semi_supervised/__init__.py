@@ -1,6 +1,25 @@
 """Few labels and many rows: methods that learn from the unlabelled rows too (``y == -1``)."""
 
+from labelwise.semi_supervised.dac import DAC
+from labelwise.semi_supervised.deep_co_training import DeepCoTraining
 from labelwise.semi_supervised.fixmatch import FixMatch
+from labelwise.semi_supervised.iomatch import IOMatch
+from labelwise.semi_supervised.label_augmentation import LabelAugmentation
+from labelwise.semi_supervised.mean_teacher import MeanTeacher
+from labelwise.semi_supervised.mixmatch import MixMatch
+from labelwise.semi_supervised.remixmatch import ReMixMatch
+from labelwise.semi_supervised.simclr_pipeline import PretrainFinetuneDistill
 from labelwise.semi_supervised.uda import UDA
 
-__all__ = ["UDA", "FixMatch"]
+__all__ = [
+    "DAC",
+    "UDA",
+    "DeepCoTraining",
+    "FixMatch",
+    "IOMatch",
+    "LabelAugmentation",
+    "MeanTeacher",
+    "MixMatch",
+    "PretrainFinetuneDistill",
+    "ReMixMatch",
+]
