@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,11 +17,13 @@ from numpy.typing import NDArray
 import labelwise
 from labelwise.base import UNLABELED, InputError
 from labelwise.data import Roles, read_table, read_targets, resolve_roles
+from labelwise.data.answers import fingerprint, with_answers
 from labelwise.data.naming import nearest
 from labelwise.supervision import Kind, Targets, describe
 from labelwise.weak import aggregate
 
 TEST_MARKS = frozenset({"test", "testing"})
+TABLES = ("source", "test", "pool")
 COLUMNS = ("label", "text", "image", "features", "votes", "domain", "group", "weight", "trusted", "task")
 
 
@@ -48,6 +51,11 @@ class Job:
         Of the encoder.
     audit_only
         Stop after the audit: no race, no model.
+    pool
+        Table of further unlabelled rows with the same columns; its labels, if any, are not used.
+    answers, rounds, fingerprint
+        Of a labelling session (`labelwise.session.reopen`): labels ``row, label`` that replace those of the table, what
+        earlier rounds came to, and the digest the table must have.
     """
 
     source: Any
@@ -72,10 +80,16 @@ class Job:
     text_model: str | None = None
     image_size: int = 32
     audit_only: bool = False
+    pool: Any = None
+    answers: pd.DataFrame | None = None
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    fingerprint: str | None = None
 
     def command(self) -> dict[str, Any]:
-        """Return the arguments as JSON can hold them; tables in memory by their size."""
-        return {k: shown(v) for k, v in asdict(replace(self, source=shown(self.source), test=shown(self.test))).items()}
+        """Return the arguments as JSON can hold them: tables in memory by their size, answers by their number."""
+        plain = replace(self, answers=None, rounds=[], fingerprint=None, **{k: shown(getattr(self, k)) for k in TABLES})
+        told = {k: shown(v) for k, v in asdict(plain).items() if k not in ("rounds", "fingerprint")}
+        return told | {"answers": None if self.answers is None else len(self.answers)}
 
 
 @dataclass
@@ -94,6 +108,7 @@ class Understood:
     test_values: NDArray[Any]
     notes: list[str] = field(default_factory=list)
     encoder: Any = None
+    fingerprint: str = ""
     X: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
@@ -114,12 +129,18 @@ def understand(job: Job) -> Understood:
     if job.label is None and job.votes is None and list(frame.columns) == ["image", "label"]:
         named["label"] = "label"  # a folder of images, one folder a class
     roles = resolve_roles(frame, **named)
+    told = []
+    if job.pool is not None:
+        more = _unlabelled(read_table(job.pool), frame, roles)
+        frame = pd.concat([frame, more], ignore_index=True)
+        told.append(f"{len(more):,} unlabelled rows were added from the pool.")
     test = np.zeros(len(frame), bool)
     if roles.split is not None:
         test = frame[roles.split].astype(str).str.strip().str.lower().isin(TEST_MARKS).to_numpy()
+    frame, marks = _round_of_session(job, frame, roles, test, told)
     if job.test is not None:
         more = read_table(job.test)
-        _same_columns(more, roles)
+        _same_columns(more, [*roles.inputs(), *roles.labels], "--test")
         test = np.r_[test, np.ones(len(more), bool)]
         frame = pd.concat([frame, more], ignore_index=True)
     if test.all():
@@ -133,7 +154,39 @@ def understand(job: Job) -> Understood:
     whole, notes = _supervision(frame, roles, test)
     if whole.kind not in (Kind.CLASSES, Kind.REAL):
         raise InputError(f"label: `run` takes one class or one number per row. Found {describe(whole)}")
-    return _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *notes]), whole, test)
+    data = _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *told, *notes]), whole, test)
+    data.fingerprint = marks
+    return data
+
+
+def _round_of_session(
+    job: Job, frame: pd.DataFrame, roles: Roles, test: NDArray[np.bool_], told: list[str]
+) -> tuple[pd.DataFrame, str]:
+    """Return the table with the session's answers, and its digest without them; tell what was changed."""
+    marks = fingerprint(frame, [*roles.inputs(), *roles.labels])
+    if job.fingerprint is not None and job.fingerprint != marks:
+        raise InputError(
+            f"--resume: {shown(job.source)} is not the table of the run: rows, inputs or labels have changed, so the row "
+            "numbers of the answers may mean other rows. Put the old table back, or start a new run."
+        )
+    if job.answers is None:
+        return frame, marks
+    rows = job.answers["row"].to_numpy()
+    if test[rows[rows < len(test)]].any():
+        row = rows[rows < len(test)][test[rows[rows < len(test)]]][0]
+        raise InputError(f"--answers: row {row} is a test row; its label cannot be changed by a session.")
+    frame, first, changed = with_answers(frame, roles.label, job.answers)
+    told.append(f"{len(job.answers):,} answers: {first:,} first labels, {changed:,} labels changed.")
+    return frame, marks
+
+
+def _unlabelled(pool: pd.DataFrame, frame: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """Return the pool's rows with the columns that matter and no label."""
+    beside = [name for name in (roles.group, roles.domain, roles.weight) if name]
+    _same_columns(pool, [*roles.inputs(), *beside], "--pool")
+    hidden = {*roles.labels, roles.split, roles.trusted}
+    pool = pool[[name for name in frame.columns if name in pool.columns and name not in hidden]]
+    return pool if roles.trusted is None else pool.assign(**{roles.trusted: False})
 
 
 def _supervision(frame: pd.DataFrame, roles: Roles, test: NDArray[np.bool_]) -> tuple[Targets, list[str]]:
@@ -171,12 +224,12 @@ def _names(targets: Targets, codes: NDArray[Any]) -> NDArray[Any]:
     return names
 
 
-def _same_columns(test: pd.DataFrame, roles: Roles) -> None:
-    for name in [*roles.inputs(), *roles.labels]:
-        if name not in test.columns:
-            near = nearest(name, [str(c) for c in test.columns])
+def _same_columns(table: pd.DataFrame, needed: Sequence[str], argument: str) -> None:
+    for name in needed:
+        if name not in table.columns:
+            near = nearest(name, [str(c) for c in table.columns])
             hint = f" Did you mean {near!r}?" if near else ""
-            raise InputError(f"--test: column {name!r} of the training table is missing in the test table.{hint}")
+            raise InputError(f"{argument}: column {name!r} of the training table is missing in that table.{hint}")
 
 
 def opening(job: Job, data: Understood) -> dict[str, Any]:
@@ -198,6 +251,7 @@ def opening(job: Job, data: Understood) -> dict[str, Any]:
             "columns": columns, "task": "regression" if data.real else "classification",
             "supervision": describe(targets.take(np.flatnonzero(~data.test))),
             "classes": list(counts), "class_counts": counts, "notes": data.notes, "encoder": "", "n_features": 0,
+            "fingerprint": data.fingerprint,
         },
         "audit": None, "advice": None, "scores": None, "model": None,
     }  # fmt: skip

@@ -39,6 +39,7 @@ def write_predictions(
         proba[fresh] = held_out
         table = proba_frame(proba, list(model.classes or []))
         info["scores"] = _class_scores(data, proba, fresh, list(map(str, model.classes or [])), job.seed)
+        info["scores"]["table_labels"] = _on_table_labels(job, data, proba, fresh)
         directory.csv("queries.csv", _queries(job, data, report, proba, table))
     table["out_of_fold"] = fresh
     table.insert(0, "row", np.arange(len(table)))
@@ -63,6 +64,21 @@ def _class_scores(
     }
 
 
+def _on_table_labels(
+    job: Job, data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_]
+) -> dict[str, Any] | None:
+    """Score the rows whose labels are the table's: a session's answers are rows the model found hard."""
+    if not job.rounds or job.answers is None:
+        return None
+    rows = fresh.copy()
+    rows[job.answers["row"].to_numpy()] = False
+    return (
+        scores.classification_scores(np.asarray(data.targets.codes)[rows], proba[rows], seed=job.seed)
+        if rows.any()
+        else None
+    )
+
+
 def _regression_scores(
     data: Understood, prediction: NDArray[np.float64], fresh: NDArray[np.bool_], seed: int
 ) -> dict[str, Any]:
@@ -82,6 +98,9 @@ def _queries(
     """Return the next rows to label, best first, with an empty column to fill in."""
     train = np.flatnonzero(~data.test)
     flagged = report.flagged()
+    if job.answers is not None:  # a person has looked at these rows: nobody is asked again
+        proba = proba.copy()
+        proba[job.answers["row"].to_numpy()] = np.nan
     picked = next_rows(
         proba[train], data.X[train], data.targets.take(train), n=min(MAX_QUERIES, len(train)),
         flagged=np.searchsorted(train, np.intersect1d(train, flagged["row"].to_numpy(dtype=np.int64))),
@@ -90,7 +109,7 @@ def _queries(
     rows = train[picked["row"].to_numpy(dtype=np.int64)]
     picked = picked.assign(
         row=rows, prediction=table["prediction"].to_numpy()[rows], confidence=table["confidence"].to_numpy()[rows],
-        given_label=data.given[rows], preview=[_preview(data, row) for row in rows], label="",
+        given_label=data.given[rows], preview=[preview(data, row) for row in rows], label="",
     )  # fmt: skip
     return picked[["rank", "row", "score", "reason", "prediction", "confidence", "given_label", "preview", "label"]]
 
@@ -105,12 +124,12 @@ def write_flagged(data: Understood, report: AuditReport, directory: RunDirectory
         table.loc[table.index[errors], "expected_precision"] = np.interp(
             np.arange(1, len(errors) + 1), curve["flagged"], curve["precision"]
         )
-    table["preview"] = [_preview(data, int(row)) for row in table["row"]]
+    table["preview"] = [preview(data, int(row)) for row in table["row"]]
     columns = ["row", "kind", "given_label", "suggested_label", "confidence", "expected_precision", "reason", "preview"]
     directory.csv("flagged.csv", table[columns])
 
 
-def _preview(data: Understood, row: int) -> str:
+def preview(data: Understood, row: int) -> str:
     """Return the row's text or image name, or its first features, short enough for a table."""
     roles = data.roles
     if roles.text or roles.image:

@@ -21,6 +21,7 @@ from labelwise.model import Model
 from labelwise.outcome import three_things, write_flagged, write_predictions
 from labelwise.persistence import save
 from labelwise.rundir import RunDirectory
+from labelwise.session import ANSWERS, this_round
 
 __all__ = ["Job", "Listener", "Understood", "prepare", "run"]
 
@@ -59,6 +60,8 @@ def run(job: Job, listener: Listener | None = None) -> Path:
     tell.understood(info)
     clock.lap("read")
     directory.begin(job.command(), resume=job.resume)
+    if job.answers is not None:
+        directory.csv(ANSWERS, job.answers)
     _encode(job, data, tell)
     info["data"]["encoder"], info["data"]["n_features"] = data.encoder.describe(), int(np.prod(data.X.shape[1:]))
     clock.lap("encode")
@@ -76,6 +79,7 @@ def run(job: Job, listener: Listener | None = None) -> Path:
         info["model"] = {"path": "model", "method": result.chosen.name}
         clock.lap("fit")
     write_flagged(data, report, directory)
+    info["rounds"] = [*job.rounds, this_round(info, job)]
     info |= {"status": "complete", "three_things": three_things(info), "seconds": clock.seconds}
     return _finish(directory, info, clock)
 

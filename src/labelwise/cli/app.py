@@ -32,12 +32,15 @@ Weight = Annotated[str | None, typer.Option(help="Column of sample weights.")]
 Trusted = Annotated[str | None, typer.Option(help="Column of true/false: labels known to be right.")]
 Task = Annotated[str | None, typer.Option(help="classification or regression; read off the label by default.")]
 Test = Annotated[str | None, typer.Option(help="Table of test rows, scored once at the end.")]
+Pool = Annotated[str | None, typer.Option(help="Table of further unlabelled rows with the same columns.")]
 Budget = Annotated[str, typer.Option(help="Time for the race: 90s, 5m, 1h.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 TextModel = Annotated[str | None, typer.Option(help="Sentence encoder: a folder or model name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and no progress.")]
 Out = Annotated[str | None, typer.Option(help="Directory of the run; runs/<table> by default.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with an interrupted run, or start the next round of a complete one.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 
 
@@ -50,18 +53,31 @@ def _commands() -> Any:
 @app.command("run")
 @guarded
 def run(
-    table: Source, label: Label = None, text: Text = None, image: Image = None, features: Features = None,
+    table: Annotated[str, typer.Argument(help="Table: csv, tsv, parquet, feather, jsonl, npz, or a folder of images; "
+                                              "with --resume also a complete run.")],
+    label: Label = None, text: Text = None, image: Image = None, features: Features = None,
     votes: Votes = None, domain: Domain = None, group: Group = None, weight: Weight = None, trusted: Trusted = None,
-    task: Task = None, test: Test = None, budget: Budget = "5m", out: Out = None, seed: Seed = 0,
+    task: Task = None, test: Test = None, pool: Pool = None, budget: Budget = "5m", out: Out = None, seed: Seed = 0,
     metric: Annotated[str, typer.Option(help="What the race compares; auto chooses.")] = "auto",
     method: Annotated[list[str] | None, typer.Option(help="Race this method (repeatable), not the advised.")] = None,
-    text_model: TextModel = None, resume: Resume = False, overwrite: Overwrite = False, json: Json = False,
+    text_model: TextModel = None, resume: Resume = False,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option(help="With --resume: file of finished labels, a filled query table or a Label Studio or Argilla "
+                          "export (repeatable)."),
+    ] = None,
+    overwrite: Overwrite = False, json: Json = False,
 ) -> None:  # fmt: skip
-    """Audit a table, race methods against the baseline, train the winner, and write a report."""
+    """Audit a table, race methods against the baseline, train the winner, and write a report.
+
+    With --resume, a complete run starts its next round: the labels filled into its queries.csv, and those of --answers,
+    are added to what it knew.
+    """
     _commands().run(
         json=json, source=table, label=label, text=text, image=image, features=features, votes=votes, domain=domain,
         group=group, weight=weight, trusted=trusted, task=task, test=test, budget=budget, out=out, seed=seed,
-        metric=metric, methods=method, text_model=text_model, resume=resume, overwrite=overwrite,
+        metric=metric, methods=method, text_model=text_model, resume=resume, overwrite=overwrite, pool=pool,
+        answers=answers or [],
     )  # fmt: skip
 
 
@@ -116,12 +132,24 @@ def predict(
 def query(
     run: Annotated[str, typer.Argument(help="A run directory.")],
     n: Annotated[int, typer.Option("--n", help="How many rows.")] = 20,
-    out: Annotated[str | None, typer.Option(help="CSV file to fill in; printed if not given.")] = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-) -> None:
-    """Say which rows to label, or to check, next."""
-    _commands().query(run, n, out, overwrite=overwrite, json=json)
+    out: Annotated[str | None, typer.Option(help="File to fill in or to import; printed if not given.")] = None,
+    strategy: Annotated[
+        str,
+        typer.Option(help="run (its own ranking), margin, entropy, least-confidence, badge, core-set, k-means, typiclust "
+                          "or random."),
+    ] = "run",
+    tool: Annotated[str | None, typer.Option(help="Whom the file is for: csv, label-studio or argilla.")] = None,
+    per_group: Annotated[int | None, typer.Option(help="Most rows of a group.")] = None,
+    cost: Annotated[str | None, typer.Option(help="Column of the price of a row's label.")] = None,
+    spend: Annotated[float | None, typer.Option(help="Most that the rows may cost together.")] = None,
+    suggest: Annotated[bool, typer.Option(help="Show annotators of a tool the model's prediction.")] = True,
+    overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Say which rows to label, or to check, next; hand them to a person or a labelling tool."""
+    _commands().query(
+        run, n, out, strategy=strategy, tool=tool, per_group=per_group, cost=cost, spend=spend, suggest=suggest,
+        overwrite=overwrite, json=json,
+    )  # fmt: skip
 
 
 @app.command("methods")

@@ -6,6 +6,8 @@ import ast
 import json as jsonlib
 import re
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
@@ -23,11 +25,24 @@ from labelwise.report import write_report
 from labelwise.report.terminal import summary
 from labelwise.run import Job, prepare
 from labelwise.run import run as run_job
+from labelwise.rundir import RunDirectory
+from labelwise.session import is_run, reopen
 
 
-def run(*, json: bool, budget: str = "5m", out: str | None = None, source: str, **arguments: Any) -> None:
-    """Run the main job, or its audit only, and show what came out."""
-    job = Job(source=source, budget=seconds(budget), out=out or default_out(source), **arguments)
+def run(
+    *, json: bool, budget: str = "5m", out: str | None = None, source: str, answers: Sequence[str] = (), **arguments: Any
+) -> None:
+    """Run the main job, or its audit only, or a session's next round, and show what came out."""
+    target = source if is_run(source) else out or default_out(source)
+    arguments["budget"] = seconds(budget)
+    if is_run(target) and arguments.get("resume"):
+        job = replace(reopen(target, answers, **arguments), resume=RunDirectory(target).work.exists())
+    elif is_run(source):
+        raise InputError(f"{source} is a complete run. Add --resume to start its next round with the new labels.")
+    elif answers:
+        raise InputError("--answers needs --resume and a complete run: its rows are those of that run's queries.")
+    else:
+        job = Job(source=source, out=target, **arguments)
     with Progress(silent=json) as listener:
         directory = run_job(job, listener)
     info = jsonlib.loads((directory / "run.json").read_text(encoding="utf-8"))
@@ -98,20 +113,26 @@ def predict(model: str, table: str, out: str, *, overwrite: bool, json: bool) ->
         print(f"{len(predictions):,} rows predicted by {fitted.method}: {out}")
 
 
-def query(run: str, n: int, out: str | None, *, overwrite: bool, json: bool) -> None:
-    """Show or write the first `n` of the run's next rows to label."""
+def query(
+    run: str, n: int, out: str | None, *, strategy: str, tool: str | None, per_group: int | None, cost: str | None,
+    spend: float | None, suggest: bool, overwrite: bool, json: bool,
+) -> None:  # fmt: skip
+    """Show or write the next rows to label of a run, for a person or for a labelling tool."""
+    from labelwise.cli import asking
+
     if n < 1:
         raise InputError(f"--n must be at least 1. Got {n}.")
-    file = Path(run) / "queries.csv"
-    if not file.is_file():
-        raise InputError(f"{run} has no queries.csv. Give the directory of a complete run of a classification task.")
-    table = pd.read_csv(file, dtype={"label": str, "preview": str}, keep_default_na=False)
-    if n > len(table):
-        print(f"labelwise: the run ranked {len(table):,} rows; all of them are shown.", file=sys.stderr)
-    table = table.head(n)
+    if strategy == asking.RANKED and (per_group, cost, spend) != (None, None, None):
+        raise InputError(f"--per-group, --cost and --spend need a --strategy: {', '.join(asking.STRATEGIES)}.")
+    table = asking.ranked(run, n) if strategy == asking.RANKED else asking.drawn(run, n, strategy, per_group, cost, spend)
     if out is not None:
-        _writer(Path(out), overwrite)(table)
-        print(f"{len(table)} rows to label, best first: {out}. Fill in the column `label`.")
+        path = Path(out)
+        _writable(path, asking.endings(tool), overwrite)
+        asking.write(run, table, path, tool or "csv", suggest)
+        told = "Fill in the column `label`" if tool in (None, "csv") else f"Import it in {asking.NAMES[tool]}"
+        print(f"{len(table)} rows to label, best first: {out}. {told}, then: labelwise run {run} --resume --answers FILE")
+    elif tool not in (None, "csv"):
+        raise InputError("--tool needs --out: the file to import there.")
     elif json:
         print_json({"run": run, "queries": table.to_dict("records")})
     else:
@@ -210,14 +231,7 @@ def _writer(path: Path, overwrite: bool) -> Any:
         ".csv": lambda frame, to: frame.to_csv(to, index=False),
         ".jsonl": lambda frame, to: frame.to_json(to, orient="records", lines=True),
     }
-    if path.suffix not in writers:
-        raise InputError(f"--out: {path} must end in one of {', '.join(writers)}.")
-    if path.exists() and not overwrite:
-        raise InputError(f"--out: {path} exists already. Add --overwrite, or name another file.")
-    if not path.absolute().parent.is_dir():
-        raise InputError(
-            f"--out: there is no directory {path.absolute().parent}. Make it first, or name another place."
-        )
+    _writable(path, tuple(writers), overwrite)
 
     def write(frame: pd.DataFrame) -> None:
         partial = path.with_name(f".{path.name}.partial")
@@ -225,6 +239,17 @@ def _writer(path: Path, overwrite: bool) -> Any:
         partial.replace(path)
 
     return write
+
+
+def _writable(path: Path, endings: Sequence[str], overwrite: bool) -> None:
+    if path.suffix not in endings:
+        raise InputError(f"--out: {path} must end in one of {', '.join(endings)}.")
+    if path.exists() and not overwrite:
+        raise InputError(f"--out: {path} exists already. Add --overwrite, or name another file.")
+    if not path.absolute().parent.is_dir():
+        raise InputError(
+            f"--out: there is no directory {path.absolute().parent}. Make it first, or name another place."
+        )
 
 
 def print_json(content: Any) -> None:

@@ -88,3 +88,19 @@ def chosen_score(info: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] 
             if number(estimate.get("value")) is not None:
                 return where, metric, estimate
     return None
+
+
+def rounds(info: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Rounds of a labelling session with the score that compares them (``metric``, ``score``); none before the second.
+
+    >>> rounds({"rounds": [{"round": 1}]})
+    []
+    """
+    found = listing(info, "rounds")
+    return [_round(item) for item in found] if len(found) > 1 else []
+
+
+def _round(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    metric = str(item.get("metric") or "accuracy")
+    where = "test" if part(item, "test") else "table_labels"
+    return {**item, "metric": metric, "score": part(item, where, metric), "where": where}

@@ -40,6 +40,7 @@ def sections(run: Run) -> View:
         "errors": label_errors.label_errors(run),
         "race": race.race(run),
         "scores": race.scores(run),
+        "rounds": rounds(run),
         "queries": queries(run),
         "making": making(run),
         "caveats": caveats(run.info, run.leaderboard),
@@ -254,6 +255,23 @@ def queries(run: Run) -> View | None:
         return None
     columns = ("rank", "row", "preview", "prediction", "confidence", "reason")
     return {"rows": rows_of(run.queries, columns, MAX_QUERIES), "total": len(run.queries), "run": run.path.name}
+
+
+def rounds(run: Run) -> View | None:
+    """Rounds of a labelling session, compared by a score that the choice of rows cannot bend."""
+    found = content.rounds(run.info)
+    if not found:
+        return None
+    rows = [
+        {
+            "round": count(item.get("round")), "created": wording.moment(item["created"]) if item.get("created") else "",
+            "labelled": count(item.get("labelled")), "method": clean(item.get("method"), 60),
+            "score": wording.score(item["metric"], item["score"].get("value")),
+            "span": wording.span(item["metric"], item["score"].get("low"), item["score"].get("high")),
+        }
+        for item in found
+    ]  # fmt: skip
+    return {"rows": rows, "metric": wording.words_of(found[-1]["metric"]), "test": found[-1]["where"] == "test"}
 
 
 def making(run: Run) -> View:

@@ -77,7 +77,7 @@ def _classes(counts: Mapping[str, Any]) -> str:
 
 def blocks(info: Mapping[str, Any], leaderboard: Iterable[Mapping[str, Any]] = ()) -> list[Block]:
     """Lay out the whole summary; parts with nothing in them are left out."""
-    parts = [_understood(info), _findings(info), _leaderboard(info, [*leaderboard]), _things(info)]
+    parts = [_understood(info), _findings(info), _leaderboard(info, [*leaderboard]), _rounds(info), _things(info)]
     return [part for part in parts if part.rows]
 
 
@@ -120,6 +120,20 @@ def _leaderboard(info: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) ->
         styles.append(STYLES.get(status, ""))
     heads = ("method", wording.words_of(metric), "to baseline", "interval", "time", "status")
     return Block("Leaderboard", rows, heads, frozenset({1, 2, 4}), tuple(styles))
+
+
+def _rounds(info: Mapping[str, Any]) -> Block:
+    found = content.rounds(info)
+    metric = found[-1]["metric"] if found else ""
+    rows = [
+        (count(item.get("round")), count(item.get("labelled")), clean(item.get("method"), 40),
+         wording.score(item["metric"], item["score"].get("value")),
+         wording.span(item["metric"], item["score"].get("low"), item["score"].get("high")))
+        for item in found
+    ]  # fmt: skip
+    place = "on the test set" if found and found[-1]["where"] == "test" else "on the table's own labels"
+    heads = ("round", "labels", "method", f"{wording.words_of(metric)} {place}", "interval")
+    return Block("Rounds of labelling", rows, heads, frozenset({0, 1, 3}))
 
 
 def _things(info: Mapping[str, Any]) -> Block:

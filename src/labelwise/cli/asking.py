@@ -1,0 +1,108 @@
+"""Which rows `labelwise query` hands out, and in which form."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from labelwise.base import InputError
+from labelwise.data.exchange import write_tasks
+
+RANKED = "run"
+"""The run's own ranking: uncertain rows and doubtful labels in one diverse list."""
+STRATEGIES = {
+    "margin": "MarginQuery", "entropy": "EntropyQuery", "least-confidence": "LeastConfidence", "badge": "BADGE",
+    "core-set": "CoreSet", "k-means": "KMeansQuery", "typiclust": "TypiClust", "random": "RandomQuery",
+}  # fmt: skip
+ENDINGS = {"csv": (".csv",), "label-studio": (".json",), "argilla": (".jsonl", ".json")}
+NAMES = {"label-studio": "Label Studio", "argilla": "Argilla"}
+
+
+def ranked(run: str, n: int) -> pd.DataFrame:
+    """Return the first `n` rows of the run's queries.csv."""
+    file = Path(run) / "queries.csv"
+    if not file.is_file():
+        raise InputError(f"{run} has no queries.csv. Give the directory of a complete run of a classification task.")
+    table = pd.read_csv(file, dtype={"label": str, "preview": str}, keep_default_na=False)
+    if n > len(table):
+        print(f"labelwise: the run ranked {len(table):,} rows; all of them are shown.", file=sys.stderr)
+    return table.head(n)
+
+
+def drawn(
+    run: str, n: int, strategy: str, per_group: int | None, cost: str | None, spend: float | None
+) -> pd.DataFrame:
+    """Return rows drawn by a strategy of `labelwise.active` from the run's unlabelled training rows.
+
+    Parameters
+    ----------
+    run, n
+        A complete run of a classification task; rows wanted.
+    strategy
+        A key of `STRATEGIES`.
+    per_group
+        Most rows of a group (the run's group column).
+    cost, spend
+        Column of prices, and the most the batch may cost.
+    """
+    from labelwise import active
+    from labelwise.outcome import preview
+    from labelwise.run import prepare
+    from labelwise.session import job_of
+
+    if strategy not in STRATEGIES:
+        raise InputError(f"--strategy must be one of {RANKED}, {', '.join(STRATEGIES)}. Got {strategy!r}.")
+    ranked(run, 1)  # refuses what is no run, or a run of numbers
+    job = job_of(run)
+    data = prepare(job)
+    known = pd.read_parquet(Path(run) / "predictions.parquet")
+    proba = known.filter(regex="^proba_").to_numpy(dtype=np.float64)
+    codes = np.where(data.test, 0, np.asarray(data.targets.codes))  # test rows are never asked for
+    groups = None if per_group is None else _column(data, data.roles.group, "--per-group needs a run with --group.")
+    prices = None if cost is None else _column(data, cost, f"--cost: the table has no column {cost!r}.").astype(float)
+    query = getattr(active, STRATEGIES[strategy])(random_state=job.seed)
+    pool = active.Pool(data.X.reshape(len(data.X), -1), codes, proba=proba)
+    rows = query.select(pool, n, groups=groups, per_group=per_group, cost=prices, budget=spend)
+    return pd.DataFrame({
+        "rank": np.arange(1, len(rows) + 1), "row": rows, "reason": f"Drawn by {strategy}.",
+        "prediction": known["prediction"].to_numpy()[rows], "confidence": known["confidence"].to_numpy()[rows],
+        "given_label": data.given[rows], "preview": [preview(data, int(row)) for row in rows], "label": "",
+    })  # fmt: skip
+
+
+def write(run: str, table: pd.DataFrame, path: Path, tool: str, suggest: bool) -> None:
+    """Write the rows for a person (CSV) or a labelling tool, atomically."""
+    partial = path.with_name(f".partial-{path.name}")
+    kind: Any = tool
+    write_tasks(table, partial, kind, content=None if tool == "csv" else _shown(run, table), suggest=suggest)
+    partial.replace(path)
+
+
+def endings(tool: str | None) -> tuple[str, ...]:
+    """Return the endings a tool's file may have."""
+    if (tool or "csv") not in ENDINGS:
+        raise InputError(f"--tool must be one of {', '.join(ENDINGS)}. Got {tool!r}.")
+    return ENDINGS[tool or "csv"]
+
+
+def _shown(run: str, table: pd.DataFrame) -> dict[int, str] | None:
+    """Return the whole texts, or addresses of pictures, of the rows asked for; None: their previews must do."""
+    from labelwise.job import understand
+    from labelwise.session import job_of
+
+    data = understand(job_of(run))
+    name = data.roles.text or data.roles.image
+    values = None if name is None else data.frame[name].iloc[table["row"]]
+    if values is None or any(isinstance(value, bytes) for value in values):
+        return None
+    return dict(zip(table["row"], map(str, values), strict=True))
+
+
+def _column(data: Any, name: str | None, problem: str) -> Any:
+    if name is None or name not in data.frame:
+        raise InputError(problem)
+    return data.frame[name].to_numpy()
