@@ -5,8 +5,11 @@ from labelwise.semi_supervised.deep_co_training import DeepCoTraining
 from labelwise.semi_supervised.fixmatch import FixMatch
 from labelwise.semi_supervised.iomatch import IOMatch
 from labelwise.semi_supervised.label_augmentation import LabelAugmentation
+from labelwise.semi_supervised.lite_self_training import LiteSelfTraining
 from labelwise.semi_supervised.mean_teacher import MeanTeacher
 from labelwise.semi_supervised.mixmatch import MixMatch
+from labelwise.semi_supervised.multi_view_co_training import UncertaintyCoTraining
+from labelwise.semi_supervised.pseudo_label_pretraining import PseudoLabelPretraining
 from labelwise.semi_supervised.remixmatch import ReMixMatch
 from labelwise.semi_supervised.simclr_pipeline import PretrainFinetuneDistill
 from labelwise.semi_supervised.uda import UDA
@@ -18,8 +21,11 @@ __all__ = [
     "FixMatch",
     "IOMatch",
     "LabelAugmentation",
+    "LiteSelfTraining",
     "MeanTeacher",
     "MixMatch",
     "PretrainFinetuneDistill",
+    "PseudoLabelPretraining",
     "ReMixMatch",
+    "UncertaintyCoTraining",
 ]
