@@ -1,0 +1,78 @@
+"""How unsure a model is of each row: numbers from probabilities, larger where a label would tell more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import xlogy
+
+from labelwise.base import InputError
+
+Floats = NDArray[np.floating[Any]]
+
+
+def as_proba(proba: ArrayLike, name: str = "proba") -> Floats:
+    """Return class probabilities as finite floats ``(n, K)``, K >= 2."""
+    p = np.asarray(proba)
+    p = p if p.dtype in (np.float32, np.float64) else p.astype(np.float64)
+    if p.ndim != 2 or p.shape[1] < 2:
+        raise InputError(
+            f"{name} must have one row a row and a column for each of K >= 2 classes. Got shape {p.shape}."
+        )
+    _check_finite(p, name)
+    return p
+
+
+def as_passes(passes: ArrayLike, name: str = "passes") -> Floats:
+    """Return the probabilities of several models as finite floats ``(passes, n, K)``, at least two passes."""
+    p = np.asarray(passes, dtype=np.float64)
+    if p.ndim != 3 or len(p) < 2 or p.shape[2] < 2:
+        raise InputError(f"{name} must have shape (passes, n, K) with at least 2 passes and classes. Got {p.shape}.")
+    _check_finite(p.transpose(1, 0, 2).reshape(p.shape[1], -1), name)
+    return p
+
+
+def _check_finite(rows: Floats, name: str) -> None:
+    fine = np.isfinite(rows).all(axis=1)
+    if not fine.all():
+        raise InputError(f"{name} must be finite. Row {int(fine.argmin())} is not.")
+
+
+def least_confidence(proba: ArrayLike) -> Floats:
+    """Return 1 - the largest probability, ``(n,)``, in [0, 1 - 1/K]."""
+    return np.asarray(1 - as_proba(proba).max(axis=1))
+
+
+def margin(proba: ArrayLike) -> Floats:
+    """Return 1 - (largest - second largest probability), ``(n,)``, in [0, 1]: 1 where two classes tie.
+
+    >>> margin([[0.5, 0.3, 0.2]])
+    array([0.8])
+    """
+    p = as_proba(proba)
+    second, first = np.partition(p, -2, axis=1)[:, -2:].T
+    return np.asarray(1 - (first - second))
+
+
+def entropy(proba: ArrayLike) -> Floats:
+    """Return the entropy in nats, ``(n,)``, in [0, log K]."""
+    p = as_proba(proba)
+    return np.asarray(np.maximum(-xlogy(p, p).sum(axis=1), 0))
+
+
+def bald(passes: ArrayLike) -> Floats:
+    """Return the mutual information of prediction and model, ``(n,)``, in nats: entropy of the mean - mean entropy.
+
+    High where the passes are sure of different classes, 0 where they agree, however unsure each may be.
+    """
+    p = as_passes(passes)
+    mean = p.mean(axis=0)
+    return np.asarray(np.maximum(xlogy(p, p).sum(axis=2).mean(axis=0) - xlogy(mean, mean).sum(axis=1), 0))
+
+
+def variance_ratio(passes: ArrayLike) -> Floats:
+    """Return the share of passes whose most probable class is not that of their mean, ``(n,)``, in [0, 1]."""
+    p = as_passes(passes)
+    return np.asarray((p.argmax(axis=2) != p.mean(axis=0).argmax(axis=1)).mean(axis=0))
