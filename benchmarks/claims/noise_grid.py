@@ -11,21 +11,16 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
-from sklearn.datasets import load_digits
 
-from benchmarks.claims.harness import MissingData, data_path
+from benchmarks.claims.grids import Cell, banking, digits, gain, measure, satimage, standardised, told
+from benchmarks.claims.harness import data_path
 from labelwise import catalogue
 from labelwise.data.synthetic import instance_noise, pair_noise, symmetric_noise
 
@@ -51,30 +46,6 @@ class Rows:
     y_test: Any
 
 
-def digits() -> tuple[Any, Any]:
-    """Return scikit-learn's digits."""
-    X, y = load_digits(return_X_y=True)
-    return X, y
-
-
-def satimage() -> tuple[Any, Any]:
-    """Return Landsat pixels, 36 features, six classes."""
-    file = np.load(data_path("satimage", "data.npz"), allow_pickle=False)
-    return file["X"].reshape(len(file["X"]), -1), file["y"]
-
-
-def banking() -> tuple[Any, Any]:
-    """Return sentence embeddings of the twenty most frequent intents of banking77."""
-    frame = pd.read_parquet(data_path("banking77", "data.parquet"))
-    label = next(name for name in ("label", "intent", "category", "y") if name in frame)
-    codes, _ = pd.factorize(frame[label])
-    file = np.load(data_path("banking77", "minilm.npz"))
-    Z = next(file[name] for name in file.files if file[name].ndim == 2 and len(file[name]) == len(codes))
-    frequent = np.argsort(-np.bincount(codes), kind="stable")[:20]
-    some = np.isin(codes, frequent)
-    return Z[some].astype(np.float32), np.searchsorted(np.sort(frequent), codes[some])
-
-
 SETS: dict[str, Callable[[], tuple[Any, Any]]] = {"digits": digits, "satimage": satimage, "banking (20)": banking}
 
 
@@ -90,8 +61,7 @@ def cell(data: str, kind: str, seed: int) -> Rows:
         noisy = None
     order = rng.permutation(len(X))
     train, test = order[:TRAIN_ROWS], order[TRAIN_ROWS : TRAIN_ROWS + TEST_ROWS]
-    mean, spread = X[train].mean(0), X[train].std(0)
-    Z = ((X - mean) / np.where(spread > 1e-6, spread, 1)).astype(np.float32)
+    Z = standardised(X, train)
     given = noisy[train] if noisy is not None else _planted(kind, Z[train], y[train], int(y.max()) + 1, seed)
     return Rows(Z[train], given, Z[test], y[test])
 
@@ -135,29 +105,19 @@ def _maker(cls: Any, kind: str) -> Callable[[int], Any]:
     return make
 
 
-def run_cell(data: str, kind: str, seed: int, names: list[str]) -> list[dict[str, Any]]:
-    """Fit the named methods on one cell; a method that fails is told and left out."""
-    warnings.simplefilter("ignore")
-    rows, makers, found = cell(data, kind, seed), methods(), []
-    for name in names:
-        started = time.perf_counter()
-        try:
-            model = makers[name](seed).fit(rows.X, rows.given)
-            score = float((model.predict(rows.X_test) == rows.y_test).mean())
-        except Exception:
-            traceback.print_exc()
-            continue
-        told = {"data": data, "noise": kind, "seed": seed, "method": name, "accuracy": score}
-        found.append({**told, "seconds": round(time.perf_counter() - started, 2)})
-    return found
+def score(cell_: Cell, name: str) -> dict[str, float]:
+    """Fit one method in one cell and return its accuracy on the test rows."""
+    rows = cell(cell_["data"], cell_["noise"], cell_["seed"])
+    model = methods()[name](cell_["seed"]).fit(rows.X, rows.given)
+    return {"accuracy": float((model.predict(rows.X_test) == rows.y_test).mean())}
 
 
-def cells(seeds: int) -> Iterator[tuple[str, str, int]]:
+def cells(seeds: int) -> Iterator[Cell]:
     """Yield every cell, all of a seed before the next."""
     for seed in range(seeds):
         for kind in KINDS:
-            yield from ((data, kind, seed) for data in SETS)
-        yield from (("cifar10n", kind, seed) for kind in HUMAN)
+            yield from ({"data": data, "noise": kind, "seed": seed} for data in SETS)
+        yield from ({"data": "cifar10n", "noise": kind, "seed": seed} for kind in HUMAN)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -167,33 +127,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", default="", help="only methods whose name contains this")
     asked = parser.parse_args(arguments)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    found: list[dict[str, Any]] = pd.read_csv(RESULTS).to_dict("records") if RESULTS.exists() else []
     wanted = [name for name in methods() if asked.only.lower() in name.lower()]
-    known = {(row["data"], row["noise"], row["seed"], row["method"]) for row in found}
-    missing = [(c, [name for name in wanted if (*c, name) not in known]) for c in cells(asked.seeds)]
-    with ProcessPoolExecutor(asked.jobs) as pool:
-        jobs = {pool.submit(run_cell, *c, names): c for c, names in missing if names and _there(c[0])}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            found += job.result()
-            print(f"{done}/{len(jobs)} {jobs[job]}", flush=True)
-            pd.DataFrame(sorted(found, key=_order)).to_csv(RESULTS, index=False, float_format="%.5g")
+    measure(RESULTS, cells(asked.seeds), lambda cell: wanted, score, asked.jobs)
     from benchmarks.claims import store
 
     store.rewrite("noisy")
-
-
-def _order(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["data"], row["noise"], row["seed"], row["method"]
-
-
-def _there(data: str) -> bool:
-    folder = {"banking (20)": "banking77"}.get(data, data)
-    try:
-        return data == "digits" or data_path(folder).exists()
-    except MissingData as missing:
-        print(f"{data}: skipped, {missing}")
-        return False
 
 
 def section() -> list[str]:
@@ -221,19 +159,13 @@ def section() -> list[str]:
     for name in ranked:
         if name != PLAIN:
             mean = np.mean([gains[name][kind][0] for kind in noisy])
-            cells_ = " | ".join(_told(*gains[name][kind]) for kind in kinds)
+            cells_ = " | ".join(told(*gains[name][kind]) for kind in kinds)
             lines.append(f"| {name} | {cells_} | {mean:+.1f} | {seconds[name]:.1f} |")
     return [*lines, ""]
 
 
 def _gain(by_seed: pd.DataFrame, name: str, kind: str) -> tuple[float, bool]:
-    values = 100 * (by_seed.loc[(name, kind)] - by_seed.loc[(PLAIN, kind)]).dropna().to_numpy()
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.inf
-    return float(values.mean()), bool(abs(values.mean()) > half)
-
-
-def _told(gain: float, clear: bool) -> str:
-    return f"**{gain:+.1f}**" if clear else f"{gain:+.1f}"
+    return gain((by_seed.loc[(name, kind)] - by_seed.loc[(PLAIN, kind)]).dropna())
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS_FILE = ROOT / "src" / "labelwise" / "claims.json"
 PAGES = ROOT / "docs" / "claims"
+GRIDS = {"noisy": "benchmarks.claims.noise_grid", "semi": "benchmarks.claims.semi.grid"}
+"""Modules that make a room's table of all its methods."""
 COLUMNS = (
     "method", "paper", "claim", "data", "baseline", "metric", "baseline score", "method score", "difference", "seeds",
     "verdict",
@@ -107,11 +110,10 @@ def page(room: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _table(room: str) -> list[str]:
     """Return the room's comparison of all its methods, where it has one."""
-    if room != "noisy":
+    if room not in GRIDS:
         return []
-    from benchmarks.claims.noise_grid import section
-
-    return section()
+    lines: list[str] = import_module(GRIDS[room]).section()
+    return lines
 
 
 def _row(row: Mapping[str, Any]) -> str:
