@@ -3,6 +3,7 @@
 from labelwise.semi_supervised.dac import DAC
 from labelwise.semi_supervised.deep_co_training import DeepCoTraining
 from labelwise.semi_supervised.fixmatch import FixMatch
+from labelwise.semi_supervised.future_teacher import FutureSelfTraining
 from labelwise.semi_supervised.iomatch import IOMatch
 from labelwise.semi_supervised.label_augmentation import LabelAugmentation
 from labelwise.semi_supervised.lite_self_training import LiteSelfTraining
@@ -11,14 +12,18 @@ from labelwise.semi_supervised.mixmatch import MixMatch
 from labelwise.semi_supervised.multi_view_co_training import UncertaintyCoTraining
 from labelwise.semi_supervised.pseudo_label_pretraining import PseudoLabelPretraining
 from labelwise.semi_supervised.remixmatch import ReMixMatch
+from labelwise.semi_supervised.shrinkmatch import ShrinkMatch
 from labelwise.semi_supervised.simclr_pipeline import PretrainFinetuneDistill
 from labelwise.semi_supervised.uda import UDA
+from labelwise.semi_supervised.wad import WAD
 
 __all__ = [
     "DAC",
     "UDA",
+    "WAD",
     "DeepCoTraining",
     "FixMatch",
+    "FutureSelfTraining",
     "IOMatch",
     "LabelAugmentation",
     "LiteSelfTraining",
@@ -27,5 +32,6 @@ __all__ = [
     "PretrainFinetuneDistill",
     "PseudoLabelPretraining",
     "ReMixMatch",
+    "ShrinkMatch",
     "UncertaintyCoTraining",
 ]
