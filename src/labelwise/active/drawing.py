@@ -60,7 +60,8 @@ class Limits:
     def _group_sums(self) -> tuple[Floats, Floats]:
         """Return the size and the price of each candidate's whole group."""
         assert self.group is not None
-        return np.bincount(self.group)[self.group].astype(np.float64), np.bincount(self.group, self.price)[self.group]
+        size, price = (np.bincount(self.group, each)[self.group] for each in (np.ones(len(self.group)), self.price))
+        return np.asarray(size, dtype=np.float64), np.asarray(price, dtype=np.float64)
 
     def _shut(self) -> None:
         """Close what no longer fits. A hair of slack, so that n rows of price b / n cost b."""

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, Count, InputError
-from labelwise.learner import MINI_BATCHES, ClassLearner, evaluating, redrawn, row_mean
+from labelwise.learner import MINI_BATCHES, ClassLearner, evaluating, row_mean
 from labelwise.learner.open_set import OpenSet
+from labelwise.learner.two_networks import redrawn
 from labelwise.nets.auto import build
 from labelwise.parts.pseudo_labels import Selected, selected
 from labelwise.training import Batch, Data, Phase, Train, shuffled
@@ -130,11 +131,12 @@ class InlierOutlierEnsemble(OpenSet, ClassLearner):
     def _another(self) -> nn.Module:
         if isinstance(self.net, str):
             return build(self.net, self.inputs_.modality, self.inputs_.shape, self.n_outputs_)
-        copy = deepcopy(self.net_)
+        copy: Any = deepcopy(self.net_)
         if not hasattr(copy, "head"):
             return redrawn(copy)
         copy.head = redrawn(copy.head)
-        return copy
+        network: nn.Module = copy
+        return network
 
     def networks(self) -> list[nn.Module]:
         """Return the members."""
