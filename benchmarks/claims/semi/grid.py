@@ -192,8 +192,8 @@ def _closed() -> list[str]:
         "## Every method on four real sets", "",
         f"Test accuracy in points above the same network on the {ALONE} (its own accuracy in the first line), at 4, 10",
         f"and 25 labels a class; {frame.seed.nunique()} seeds, a pool of up to {POOL_ROWS} rows, about {STEPS} steps,",
-        "nobody tuned. **Bold**: the 95 % t interval over seeds is clear of zero. –: does not take such rows, or failed. Seconds:",
-        "mean of a fit on one core. `python -m benchmarks.claims.semi.grid`.", "",
+        "nobody tuned. **Bold**: the 95 % t interval over seeds is clear of zero. –: does not take such rows, or failed.",
+        "Seconds: mean of a fit on one core. `python -m benchmarks.claims.semi.grid`.", "",
         "| method | " + " | ".join(f"{data.split()[0]} {labels}" for data, labels in columns) + " | mean | seconds |",
         "|---" * (len(columns) + 3) + "|",
     ]  # fmt: skip

@@ -4,10 +4,10 @@ from labelwise.learner.open_set import OpenSet
 from labelwise.learner.plain import MINI_BATCHES, Classifier, MultiLabelClassifier, Plain, Regressor
 from labelwise.learner.semi import SemiSupervised
 from labelwise.learner.template import ClassLearner, Learner
-from labelwise.learner.two_networks import Pair, TwoNetworks, evaluating, row_mean
+from labelwise.learner.two_networks import Pair, TwoNetworks, evaluating, redrawn, row_mean
 from labelwise.training import Train, endless
 
 __all__ = [
     "MINI_BATCHES", "ClassLearner", "Classifier", "Learner", "MultiLabelClassifier", "OpenSet", "Pair", "Plain", "Regressor",
-    "SemiSupervised", "Train", "TwoNetworks", "endless", "evaluating", "row_mean",
+    "SemiSupervised", "Train", "TwoNetworks", "endless", "evaluating", "redrawn", "row_mean",
 ]  # fmt: skip
