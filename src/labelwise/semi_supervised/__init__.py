@@ -12,6 +12,7 @@ from labelwise.semi_supervised.mixmatch import MixMatch
 from labelwise.semi_supervised.multi_view_co_training import UncertaintyCoTraining
 from labelwise.semi_supervised.pseudo_label_pretraining import PseudoLabelPretraining
 from labelwise.semi_supervised.remixmatch import ReMixMatch
+from labelwise.semi_supervised.rss import RobustSelfTraining
 from labelwise.semi_supervised.shrinkmatch import ShrinkMatch
 from labelwise.semi_supervised.simclr_pipeline import PretrainFinetuneDistill
 from labelwise.semi_supervised.uda import UDA
@@ -32,6 +33,7 @@ __all__ = [
     "PretrainFinetuneDistill",
     "PseudoLabelPretraining",
     "ReMixMatch",
+    "RobustSelfTraining",
     "ShrinkMatch",
     "UncertaintyCoTraining",
 ]
