@@ -26,6 +26,7 @@ SCRIPTS = (
     "noise_streaming",
     "dawid_skene",
     "prior_estimation",
+    "active_query",
     "audit",
     "run_bundled",
 )

