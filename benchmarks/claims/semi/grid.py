@@ -31,8 +31,9 @@ SETS: dict[str, Callable[[], tuple[Any, Any]]] = {
 }  # fmt: skip
 LABELS = (4, 10, 25)
 UNKNOWN = (0.25, 0.5)
-POOL_ROWS, TEST_ROWS, STEPS, BATCH = 600, 500, 240, 16
+POOL_ROWS, TEST_ROWS, STEPS, BATCH = 600, 500, 150, 16
 ALONE = "labelled rows alone"
+REFERENCES = ("FixMatch", "MeanTeacher", "MixMatch", "UDA")
 PEERS = ("logistic regression", "sklearn self-training", "sklearn label spreading")
 
 
@@ -139,9 +140,15 @@ def open_scores(model: Any, X: Any, rows: Rows, guess: Any, unknown: Any) -> dic
     return {"auroc": auroc(outlier, unknown), "balanced": open_set_balanced_accuracy(rows.y_test, opened, rows.n_known)}
 
 
-def names(only: str = "") -> list[str]:
-    """Return the rows of the tables: the labelled rows alone, scikit-learn's, and every method."""
-    return [name for name in (ALONE, *PEERS, *methods()) if only.lower() in name.lower()]
+def names(only: str = "", opened: bool = False) -> list[str]:
+    """Return the rows of a table: the labelled rows alone, scikit-learn's, and every method.
+
+    In the open-set table: the methods that give an outlier score, and the references they improve on.
+    """
+    found = methods()
+    if opened:
+        found = {name: cls for name, cls in found.items() if hasattr(cls, "outlier_score") or name in REFERENCES}
+    return [name for name in (ALONE, *PEERS, *found) if only.lower() in name.lower()]
 
 
 def closed_cells(seeds: int) -> Iterator[Cell]:
@@ -166,7 +173,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="only methods whose name contains this")
     parser.add_argument("--open", action="store_true", help="the open-set table instead")
     asked = parser.parse_args(arguments)
-    wanted = names(asked.only)
+    wanted = names(asked.only, asked.open)
     if asked.open:
         measure(OPEN, open_cells(asked.seeds), lambda cell: wanted, score, asked.jobs)
     else:

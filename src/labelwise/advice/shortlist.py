@@ -27,6 +27,11 @@ MEMBERS = frozenset(
 parts of other methods."""
 
 
+SURE = ("major", "critical")
+POISONED = "poisoned pool"
+"""Kind of the finding after which no method may learn from the pool: cross-validation cannot see a backdoor."""
+
+
 def shortlist(
     findings: Iterable[Finding],
     *,
@@ -40,7 +45,8 @@ def shortlist(
 
     Methods are ranked by the severity of the findings they handle, then by whether their own claim was shown, then by
     cost; rooms take turns, so that a list is not five variants of one idea. A network trained plainly is always on it:
-    it tells whether a gain comes from the method or from the network.
+    it tells whether a gain comes from the method or from the network. Where the audit holds the pool to be poisoned, methods
+    that learn from rows without a label are left out, unless asked for by name.
 
     Parameters
     ----------
@@ -73,10 +79,11 @@ def shortlist(
             for name in names
         ]
     found = sorted(findings, key=lambda finding: -WEIGHT[finding.severity])
+    poisoned = any(getattr(finding, "kind", "") == POISONED and finding.severity in SURE for finding in found)
     ranked = [
         (_rank(entry, found), entry)
         for entry in catalogue.methods()
-        if entry.name not in MEMBERS and _can_race(entry, real, image)
+        if entry.name not in MEMBERS and _can_race(entry, real, image) and not (poisoned and _reads_pool(entry))
     ]
     wanted = _in_turns([(rank, entry) for rank, entry in ranked if rank > 0])[:limit]
     plain = [entry for _, entry in ranked if entry.room == "learner" and entry not in wanted]
@@ -92,6 +99,10 @@ def _can_race(entry: Entry, real: bool, image: bool) -> bool:
     drop_in = entry.kind == "loss" and not real and entry.name != "CrossEntropy"  # that is the plain Classifier
     reads = not image or entry.kind in ("learner", "loss")
     return reads and (entry.race or drop_in) and fits and entry.task in wanted and not entry.needs and installed
+
+
+def _reads_pool(entry: Entry) -> bool:
+    return entry.room == "semi_supervised" or "missing labels" in entry.handles
 
 
 def _named(name: str, real: bool, image: bool) -> Entry:
