@@ -26,8 +26,8 @@ from benchmarks.claims.harness import MissingData, data_path
 from benchmarks.claims.noise_grid import banking, digits, satimage
 from labelwise.active import BALD, LabellingSimulation, Pool, Query, VarianceRatio
 from labelwise.active.drawing import Limits, Picker
+from labelwise.active.names import STRATEGIES
 from labelwise.active.self_training import stratified_bootstrap
-from labelwise.active.strategies import STRATEGIES
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier
 
 RESULTS = Path(__file__).with_name("grid.csv")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from labelwise.learner import Classifier, Train
 from labelwise.nets.dense import MLP
 
 INLIERS, SHOTS, BATCH, ROUNDS, POOL = 4, 5, 20, 5, 600
-TRAIN = Train(epochs=40, batch_size=32, lr=2e-3, progress=False)
+TRAIN = Train(epochs=30, batch_size=32, lr=2e-3, progress=False)
 
 
 def pool_and_test(seed: int) -> tuple[Any, Any, Any, Any]:
@@ -63,8 +64,9 @@ def plain() -> Classifier:
     return Classifier(net=MLP(64, INLIERS, (64,)), train=TRAIN)
 
 
+@cache
 def ours(seed: int, **fields: Any) -> dict[str, float]:
-    """Return the whole method's curve."""
+    """Return the whole method's curve, which several claims share."""
     return curve(ensemble(**fields), FirstAtRandom(query=VarianceRatio()), seed)
 
 
@@ -95,11 +97,9 @@ def beside_detector(seed: int) -> dict[str, float]:
 
 def rate(seed: int) -> dict[str, float]:
     """Share of wanted classes among the rows asked for, with outliers last and without."""
-    told = {
-        name: curve(ensemble(), FirstAtRandom(query=VarianceRatio(outliers_last=last)), seed)["rate"]
-        for name, last in (("baseline", False), ("method", True))
-    }
-    return told | {"share in the pool": float((pool_and_test(seed)[1] >= 0).mean())}
+    all_rows = curve(ensemble(), FirstAtRandom(query=VarianceRatio(outliers_last=False)), seed)
+    share = float((pool_and_test(seed)[1] >= 0).mean())
+    return {"baseline": all_rows["rate"], "method": ours(seed)["rate"], "share in the pool": share}
 
 
 def without_pool(seed: int) -> dict[str, float]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from labelwise.active.diverse import BADGE, CoreSet, DiverseBatch, KMeansQuery, TypiClust
 from labelwise.active.hast import HAST
 from labelwise.active.inlier_outlier import InlierOutlierEnsemble
-from labelwise.active.loop import ActiveLoop, LabellingCurves, LabellingSimulation, Round, simulate
+from labelwise.active.loop import ActiveLoop, Round
+from labelwise.active.names import STRATEGIES
 from labelwise.active.pool import Pool, passes_of
 from labelwise.active.predecessors import UST, VERIPS, AcTune, NeST
+from labelwise.active.query import Query, ScoredQuery
 from labelwise.active.relabel import ActiveLab, VotePlan
+from labelwise.active.simulation import LabellingCurves, LabellingSimulation, simulate
 from labelwise.active.stopping import LabelGain, StoppingEstimate
 from labelwise.active.strategies import (
-    BADGE,
     BALD,
-    CoreSet,
-    DiverseBatch,
     EntropyQuery,
-    KMeansQuery,
     LeastConfidence,
     MarginQuery,
-    Query,
     RandomQuery,
-    ScoredQuery,
-    TypiClust,
     VarianceRatio,
 )
 
@@ -29,6 +26,7 @@ __all__ = [
     "BADGE",
     "BALD",
     "HAST",
+    "STRATEGIES",
     "UST",
     "VERIPS",
     "AcTune",
