@@ -42,6 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame[~few].drop(columns="kind").to_csv(folder / "pool.csv", index=False)
     call("run", folder / "t.parquet", "--label", "kind", "--group", "plot", "--budget", "3s", "--method", "GCE",
          "--features", "a,b,c,d", "--out", folder / "run")  # fmt: skip
+    truth = pd.read_csv(folder / "truth.csv")["kind"]
+    frame.assign(kind=truth.where(np.arange(150) % 2 == 0)).to_parquet(folder / "full.parquet")
+    call("run", folder / "full.parquet", "--label", "kind", "--budget", "2s", "--method", "GCE", "--features", "a,b,c,d",
+         "--out", folder / "full")  # fmt: skip
     return folder
 
 
@@ -60,7 +64,7 @@ def info_of(run: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "strategy", ["margin", "entropy", "least-confidence", "badge", "core-set", "k-means", "typiclust"]
+    "strategy", ["margin", "entropy", "least-confidence", "badge", "core-set", "k-means", "typical", "diverse-margin"]
 )
 def test_every_strategy_asks_for_new_rows_only(folder: Path, strategy: str) -> None:
     output = call("query", folder / "run", "--n", 7, "--strategy", strategy, "--json")
@@ -80,6 +84,15 @@ def test_groups_and_prices_are_kept_to(folder: Path) -> None:
     output = call("query", folder / "run", "--strategy", "margin", "--cost", "price", "--spend", 7, "--json")
     rows = [item["row"] for item in json.loads(output)["queries"]]
     assert 5 <= table["price"].iloc[rows].sum() <= 7
+
+
+def test_what_the_next_labels_bring_is_said(folder: Path) -> None:
+    told = call("query", folder / "full", "--n", 5, "--gain", "--compare")
+    assert "The next 5 are expected to add" in told
+    assert "random" in told
+    found = json.loads(call("query", folder / "full", "--n", 5, "--gain", "--json"))
+    assert {"run", "queries", "gain"} == set(found)
+    assert "must label at least 24 rows" in call("query", folder / "run", "--gain", code=2)
 
 
 def test_rounds_keep_every_answer(folder: Path) -> None:

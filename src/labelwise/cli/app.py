@@ -135,20 +135,24 @@ def query(
     out: Annotated[str | None, typer.Option(help="File to fill in or to import; printed if not given.")] = None,
     strategy: Annotated[
         str,
-        typer.Option(help="run (its own ranking), margin, entropy, least-confidence, badge, core-set, k-means, typiclust "
-                          "or random."),
+        typer.Option(help="run (its own ranking), margin, diverse-margin, entropy, least-confidence, badge, core-set, "
+                          "k-means, weighted-k-means, typical or random."),
     ] = "run",
     tool: Annotated[str | None, typer.Option(help="Whom the file is for: csv, label-studio or argilla.")] = None,
     per_group: Annotated[int | None, typer.Option(help="Most rows of a group.")] = None,
     cost: Annotated[str | None, typer.Option(help="Column of the price of a row's label.")] = None,
     spend: Annotated[float | None, typer.Option(help="Most that the rows may cost together.")] = None,
     suggest: Annotated[bool, typer.Option(help="Show annotators of a tool the model's prediction.")] = True,
+    gain: Annotated[bool, typer.Option("--gain", help="Estimate what these labels will bring: go on or stop?")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Simulate strategies against random on the labels there are.")
+    ] = False,
     overwrite: Overwrite = False, json: Json = False,
 ) -> None:  # fmt: skip
     """Say which rows to label, or to check, next; hand them to a person or a labelling tool."""
     _commands().query(
         run, n, out, strategy=strategy, tool=tool, per_group=per_group, cost=cost, spend=spend, suggest=suggest,
-        overwrite=overwrite, json=json,
+        gain=gain, compare=compare, overwrite=overwrite, json=json,
     )  # fmt: skip
 
 

@@ -14,10 +14,6 @@ from labelwise.data.exchange import write_tasks
 
 RANKED = "run"
 """The run's own ranking: uncertain rows and doubtful labels in one diverse list."""
-STRATEGIES = {
-    "margin": "MarginQuery", "entropy": "EntropyQuery", "least-confidence": "LeastConfidence", "badge": "BADGE",
-    "core-set": "CoreSet", "k-means": "KMeansQuery", "typiclust": "TypiClust", "random": "RandomQuery",
-}  # fmt: skip
 ENDINGS = {"csv": (".csv",), "label-studio": (".json",), "argilla": (".jsonl", ".json")}
 NAMES = {"label-studio": "Label Studio", "argilla": "Argilla"}
 
@@ -33,6 +29,34 @@ def ranked(run: str, n: int) -> pd.DataFrame:
     return table.head(n)
 
 
+def strategies() -> dict[str, Any]:
+    """Return the strategies of `labelwise.active` by their name on the command line."""
+    from labelwise.active.names import STRATEGIES
+
+    return {name.lower().replace(" ", "-"): make for name, make in STRATEGIES.items()}
+
+
+def judged(run: str, n: int, *, gain: bool, compare: bool) -> dict[str, str]:
+    """Say what the next `n` labels are likely to bring, and which strategy would have paid on the labels there are."""
+    from labelwise import active
+    from labelwise.run import prepare
+    from labelwise.session import job_of
+
+    ranked(run, 1)
+    job = job_of(run)
+    data = prepare(job)
+    rows = np.flatnonzero(~data.test)
+    X, codes = data.X[rows].reshape(len(rows), -1), np.asarray(data.targets.codes)[rows]
+    said = {}
+    if gain:
+        said["gain"] = active.LabelGain(n_more=n, random_state=job.seed).measure(X, codes).describe()
+    if compare:
+        batch = max(1, min(n, int((codes >= 0).sum()) // 20))
+        simulation = active.LabellingSimulation(batch=batch, rounds=6, random_state=job.seed)
+        said["compare"] = simulation.measure(X[codes >= 0], codes[codes >= 0]).describe()
+    return said
+
+
 def drawn(
     run: str, n: int, strategy: str, per_group: int | None, cost: str | None, spend: float | None
 ) -> pd.DataFrame:
@@ -43,7 +67,7 @@ def drawn(
     run, n
         A complete run of a classification task; rows wanted.
     strategy
-        A key of `STRATEGIES`.
+        A name of `strategies`.
     per_group
         Most rows of a group (the run's group column).
     cost, spend
@@ -54,22 +78,23 @@ def drawn(
     from labelwise.run import prepare
     from labelwise.session import job_of
 
-    if strategy not in STRATEGIES:
-        raise InputError(f"--strategy must be one of {RANKED}, {', '.join(STRATEGIES)}. Got {strategy!r}.")
+    known = strategies()
+    if strategy not in known:
+        raise InputError(f"--strategy must be one of {RANKED}, {', '.join(known)}. Got {strategy!r}.")
     ranked(run, 1)  # refuses what is no run, or a run of numbers
     job = job_of(run)
     data = prepare(job)
-    known = pd.read_parquet(Path(run) / "predictions.parquet")
-    proba = known.filter(regex="^proba_").to_numpy(dtype=np.float64)
+    predicted = pd.read_parquet(Path(run) / "predictions.parquet")
+    proba = predicted.filter(regex="^proba_").to_numpy(dtype=np.float64)
     codes = np.where(data.test, 0, np.asarray(data.targets.codes))  # test rows are never asked for
     groups = None if per_group is None else _column(data, data.roles.group, "--per-group needs a run with --group.")
     prices = None if cost is None else _column(data, cost, f"--cost: the table has no column {cost!r}.").astype(float)
-    query = getattr(active, STRATEGIES[strategy])(random_state=job.seed)
+    query = known[strategy]().set_params(random_state=job.seed)
     pool = active.Pool(data.X.reshape(len(data.X), -1), codes, proba=proba)
     rows = query.select(pool, n, groups=groups, per_group=per_group, cost=prices, budget=spend)
     return pd.DataFrame({
         "rank": np.arange(1, len(rows) + 1), "row": rows, "reason": f"Drawn by {strategy}.",
-        "prediction": known["prediction"].to_numpy()[rows], "confidence": known["confidence"].to_numpy()[rows],
+        "prediction": predicted["prediction"].to_numpy()[rows], "confidence": predicted["confidence"].to_numpy()[rows],
         "given_label": data.given[rows], "preview": [preview(data, int(row)) for row in rows], "label": "",
     })  # fmt: skip
 

@@ -30,7 +30,13 @@ from labelwise.session import is_run, reopen
 
 
 def run(
-    *, json: bool, budget: str = "5m", out: str | None = None, source: str, answers: Sequence[str] = (), **arguments: Any
+    *,
+    json: bool,
+    budget: str = "5m",
+    out: str | None = None,
+    source: str,
+    answers: Sequence[str] = (),
+    **arguments: Any,
 ) -> None:
     """Run the main job, or its audit only, or a session's next round, and show what came out."""
     target = source if is_run(source) else out or default_out(source)
@@ -115,7 +121,7 @@ def predict(model: str, table: str, out: str, *, overwrite: bool, json: bool) ->
 
 def query(
     run: str, n: int, out: str | None, *, strategy: str, tool: str | None, per_group: int | None, cost: str | None,
-    spend: float | None, suggest: bool, overwrite: bool, json: bool,
+    spend: float | None, suggest: bool, gain: bool, compare: bool, overwrite: bool, json: bool,
 ) -> None:  # fmt: skip
     """Show or write the next rows to label of a run, for a person or for a labelling tool."""
     from labelwise.cli import asking
@@ -123,20 +129,28 @@ def query(
     if n < 1:
         raise InputError(f"--n must be at least 1. Got {n}.")
     if strategy == asking.RANKED and (per_group, cost, spend) != (None, None, None):
-        raise InputError(f"--per-group, --cost and --spend need a --strategy: {', '.join(asking.STRATEGIES)}.")
-    table = asking.ranked(run, n) if strategy == asking.RANKED else asking.drawn(run, n, strategy, per_group, cost, spend)
+        raise InputError(f"--per-group, --cost and --spend need a --strategy: {', '.join(asking.strategies())}.")
+    table = (
+        asking.ranked(run, n) if strategy == asking.RANKED else asking.drawn(run, n, strategy, per_group, cost, spend)
+    )
+    said = asking.judged(run, n, gain=gain, compare=compare) if gain or compare else {}
     if out is not None:
         path = Path(out)
         _writable(path, asking.endings(tool), overwrite)
         asking.write(run, table, path, tool or "csv", suggest)
         told = "Fill in the column `label`" if tool in (None, "csv") else f"Import it in {asking.NAMES[tool]}"
-        print(f"{len(table)} rows to label, best first: {out}. {told}, then: labelwise run {run} --resume --answers FILE")
+        print(
+            f"{len(table)} rows to label, best first: {out}. {told}, then: labelwise run {run} --resume --answers FILE"
+        )
     elif tool not in (None, "csv"):
         raise InputError("--tool needs --out: the file to import there.")
     elif json:
-        print_json({"run": run, "queries": table.to_dict("records")})
+        print_json({"run": run, "queries": table.to_dict("records"), **said})
+        return
     else:
         print_table(table[["rank", "row", "prediction", "confidence", "reason", "preview"]])
+    for text in said.values():
+        print(f"\n{text}")
 
 
 def methods(*, json: bool, **filters: Any) -> None:
