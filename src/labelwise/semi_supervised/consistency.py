@@ -27,10 +27,15 @@ class Consistency(SemiSupervised):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the two parts; the pool's weak view is scored without gradient."""
-        pool = batch.unlabelled
-        supervised = self.supervised(self.net_(batch.weak), batch)
-        agreement = self.consistency(self.target_scores(pool.weak), self.net_(pool.strong))
+        labelled, plain, strong = batch.weak, batch.unlabelled.weak, batch.unlabelled.strong
+        labelled, strong = self.mixed(labelled, strong)
+        supervised = self.supervised(self.net_(labelled), batch)
+        agreement = self.consistency(self.target_scores(plain), self.net_(strong))
         return {"supervised": supervised, "consistency": self.weight * agreement.mean()}
+
+    def mixed(self, labelled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the network learns from, made of labelled rows and the pool's strong views: by default just those."""
+        return labelled, strong
 
     def target_scores(self, weak: Tensor) -> Tensor:
         """Return the scores that make the targets: the network's own, detached."""

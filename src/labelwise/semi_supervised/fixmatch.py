@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from labelwise.base import Card
+from labelwise.base import Card, Positive
 from labelwise.learner import MINI_BATCHES
 from labelwise.parts.judges import confident
 from labelwise.semi_supervised.consistency import Consistency, weighted_mean
-from labelwise.training import Batch, Train
+from labelwise.semi_supervised.mixing import mixed_across, refuse_texts
+from labelwise.training import Batch, Data, Train
 
 
 class FixMatch(Consistency):
@@ -19,6 +22,12 @@ class FixMatch(Consistency):
 
     Differs from the paper: AdamW and cosine schedule of `Train`; default views by modality instead of RandAugment;
     averaged weights only when ``Train(ema=...)`` asks for them.
+
+    Parameters
+    ----------
+    mixup
+        Alpha > 0 of a mixup of labelled rows (weak views) with the pool (strong views); each row keeps the larger share, its
+        own label and its mask. None does not mix. Paper 138 adds this with 0.75.
 
     References
     ----------
@@ -36,12 +45,23 @@ class FixMatch(Consistency):
     True
     """
 
+    mixup: Annotated[float, Positive] | None = None
+
     card = Card(
         paper=138, year=2020, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="heavy", race=True,
         reference="Sohn et al., FixMatch, NeurIPS 2020.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip
     tune = {"threshold": [0.8, 0.95], "train": [Train(lr=lr, epochs=40, batch_size=64) for lr in (1e-3, 3e-3)]}
+
+    def start(self, data: Data) -> None:
+        """Refuse to mix texts."""
+        if self.mixup is not None:
+            refuse_texts(self, instead=", or set mixup=None")
+
+    def mixed(self, labelled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix labelled rows and the pool's strong views pairwise where `mixup` asks for it."""
+        return (labelled, strong) if self.mixup is None else mixed_across(labelled, strong, self.mixup)
 
     def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the cross-entropy of the labelled rows."""
