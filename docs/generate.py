@@ -20,7 +20,8 @@ from labelwise.catalogue import Entry
 DOCS = Path(__file__).parent
 TITLES = {
     "baselines": "Baselines", "learner": "Plain learners", "losses": "Drop-in losses", "noisy": "Wrong labels",
-    "semi_supervised": "Few labels", "multilabel": "Structured label spaces", "weak": "Votes", "shift": "Shift",
+    "semi_supervised": "Few labels", "semi": "Few labels", "active": "Active learning", "discovery": "New classes",
+    "discover": "New classes", "multilabel": "Structured label spaces", "weak": "Votes", "shift": "Shift",
     "unlearning": "Forgetting", "diagnostics": "Diagnostics",
 }  # fmt: skip
 BADGES = {
