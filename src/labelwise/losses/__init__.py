@@ -11,10 +11,14 @@ from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
 from labelwise.losses.elr import ELR
 from labelwise.losses.ens_loss import EnsLoss
 from labelwise.losses.hybrid_multilabel import HybridMultiLabel
+from labelwise.losses.icnn import ICNN, icnn_score
 from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
+from labelwise.losses.proto_triplet import ProtoTriplet, prototypes_of
+from labelwise.losses.sup_con import sup_con
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
 from labelwise.losses.tcm import ThresholdConsistentMargin
+from labelwise.losses.unpg import UNPG
 
 __all__ = [
     "AGCE",
@@ -22,12 +26,14 @@ __all__ = [
     "AUL",
     "ELR",
     "GCE",
+    "ICNN",
     "JS",
     "LDR",
     "MAE",
     "NCE",
     "RCE",
     "SCE",
+    "UNPG",
     "AbsoluteError",
     "ActivePassive",
     "BackwardCorrection",
@@ -41,7 +47,11 @@ __all__ = [
     "LogConfidence",
     "Loss",
     "MaskedBCE",
+    "ProtoTriplet",
     "SimpleContrastive",
     "SquaredError",
     "ThresholdConsistentMargin",
+    "icnn_score",
+    "prototypes_of",
+    "sup_con",
 ]
