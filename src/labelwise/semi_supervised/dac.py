@@ -146,27 +146,25 @@ class DAC(SemiSupervised, OpenSet):
         labelled, weak, strong = forward_together(net, torch.cat([batch.weak, again]), pool.weak, pool.strong)
         closed = cross_entropy(net.head(labelled), batch.y.repeat(2), reduction="none")
         weight = None if batch.weight is None else batch.weight.repeat(2)
-        heads, logits = self.head_parts(batch, labelled, weak, strong), net.head(weak).detach()
-        inlier = self.remember(pool.index, self.head_logits(weak).detach().softmax(2))
-        parts = {"supervised": weighted_mean(closed, weight), **heads}
-        return parts | self.pool_parts(net, logits, weak, strong, inlier)
+        embedding, logits = self.project_(weak.detach()), net.head(weak).detach()
+        on_weak = self.split(self.heads_(embedding))
+        inlier = self.remember(pool.index, on_weak.detach().softmax(2))
+        parts = {"supervised": weighted_mean(closed, weight), **self.head_parts(batch, labelled, on_weak, strong)}
+        return parts | self.pool_parts(logits, embedding.detach(), strong, inlier)
 
-    def head_parts(self, batch: Batch, labelled: Tensor, weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
+    def head_parts(self, batch: Batch, labelled: Tensor, on_weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
         """Return what moves the heads: labels, their own sure labels on strong views, and their mutual information."""
-        given = self.head_logits(labelled)
+        given, on_strong = (self.split(self.heads_(self.project_(f.detach()))) for f in (labelled, strong))
         y = batch.y.repeat(2)[:, None].expand(-1, self.heads)
         right = cross_entropy(given.flatten(0, 1), y.flatten(), reduction="none").reshape(y.shape).mean(1)
-        on_weak, on_strong = self.head_logits(weak), self.head_logits(strong).flatten(0, 1)
         label, sure = confident(on_weak.flatten(0, 1), self.threshold)
         return {
             "heads": weighted_mean(right, None if batch.weight is None else batch.weight.repeat(2)),
-            "regular": self.regular * (sure * cross_entropy(on_strong, label, reduction="none")).mean(),
+            "regular": self.regular * (sure * cross_entropy(on_strong.flatten(0, 1), label, reduction="none")).mean(),
             "diversity": self.diversity * mutual_information(on_weak.softmax(2)),
         }
 
-    def pool_parts(
-        self, net: nn.Module, logits: Tensor, weak: Tensor, strong: Tensor, inlier: Tensor
-    ) -> dict[str, Tensor]:
+    def pool_parts(self, logits: Tensor, embedding: Tensor, strong: Tensor, inlier: Tensor) -> dict[str, Tensor]:
         """Return what the pool teaches the network, nothing at first; then remember the weak views."""
         zero = strong.sum() * 0.0
         taught, distilled = zero, zero
@@ -174,17 +172,15 @@ class DAC(SemiSupervised, OpenSet):
         if int(self.epoch_) >= self.after and len(self.bank_.filled):
             label, sure = confident(logits, self.threshold)
             trust = (inlier / self.cut_.clamp_min(1e-8)).clamp(0, 1) ** self.sharpness
-            scores = check_network(net, type(self).__name__).head(strong)
+            scores = check_network(self.net_, type(self).__name__).head(strong)
             taught = (trust * sure * cross_entropy(scores, label, reduction="none")).mean()
             near = self.neighbours(normalize(self.project_(strong), dim=1))
             distilled = -(targets * near.clamp_min(1e-8).log()).sum(1).mean()
-        with torch.no_grad():
-            self.bank_.push(torch.cat([normalize(self.project_(weak), dim=1), targets], 1))
+        self.bank_.push(torch.cat([normalize(embedding, dim=1), targets], 1))
         return {"consistency": self.consistency * taught, "distil": self.distil * distilled}
 
-    def head_logits(self, features: Tensor) -> Tensor:
-        """Return the heads' scores ``(b, M, K)`` of detached features."""
-        scores: Tensor = self.heads_(self.project_(features.detach()))
+    def split(self, scores: Tensor) -> Tensor:
+        """Return the scores of all heads side by side as ``(b, M, K)``."""
         return scores.reshape(len(scores), self.heads, -1)
 
     def neighbours(self, embedding: Tensor) -> Tensor:
@@ -215,7 +211,7 @@ class DAC(SemiSupervised, OpenSet):
         self.outputs(X[:1])  # refuses what predict refuses
         heads = nn.Sequential(check_network(self.net_, type(self).__name__).features, self.project_, self.heads_)
         scores = self._forward(torch.as_tensor(self.inputs_.transform(X)), heads)
-        value = agreement(scores.reshape(len(scores), self.heads, -1).softmax(2), self.temperature)
+        value = agreement(self.split(scores).softmax(2), self.temperature)
         inlier = scaled(value, *self.extremes()).double().numpy()
         return np.asarray(np.interp(inlier, [0.0, float(self.cut_), 1.0], [1.0, 0.5, 0.0]))
 
