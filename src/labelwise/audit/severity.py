@@ -81,6 +81,10 @@ RULES: dict[str, Rule] = {
         "semi-supervised methods lose their gain at about a fifth of unknown classes; where most rows are foreign, the pool "
         "is of no use",
     ),
+    "poisoned pool": Rule(
+        "share of the unlabelled pool that carries a hidden pattern", 1e-9, 0.0005, 0.002,
+        "backdoors planted by 0.2 % of the pool turned over 80 % of the predictions; a quarter of that is worth an alarm",
+    ),
     "covariate shift": Rule(
         "AUC of telling two parts apart", 0.6, 0.75, None,
         "0.6 is a small effect (0.36 standard deviations of the score); from 0.75 (0.95 standard deviations) most rows "

@@ -26,6 +26,8 @@ from labelwise.diagnostics.memorization import Memorization, MemorizationResult
 from labelwise.diagnostics.neuron_pruning import PeriodicNeurons, inverse_participation_ratio, prune
 from labelwise.diagnostics.noise_kind import NoiseKind, NoiseKindResult
 from labelwise.diagnostics.outliers import NeighbourOutliers, OpenSetShare, OutlierResult
+from labelwise.diagnostics.pool_backdoor import PoolBackdoor, PoolBackdoorResult
+from labelwise.diagnostics.pool_health import PoolHealth, PoolHealthResult
 from labelwise.diagnostics.projection_head import (
     HeadAdvice,
     LayerStrength,
@@ -89,6 +91,10 @@ __all__ = [
     "OutlierResult",
     "ParticipationRatio",
     "PeriodicNeurons",
+    "PoolBackdoor",
+    "PoolBackdoorResult",
+    "PoolHealth",
+    "PoolHealthResult",
     "PriorShift",
     "PriorShiftResult",
     "ProjectionHeadAdvice",

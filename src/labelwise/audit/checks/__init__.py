@@ -15,6 +15,7 @@ from labelwise.audit.checks.duplicates import conflicting_labels, leakage, near_
 from labelwise.audit.checks.label_errors import label_errors
 from labelwise.audit.checks.missing_labels import few_labels, missing_labels
 from labelwise.audit.checks.outliers import open_set, outliers
+from labelwise.audit.checks.poisoned_pool import poisoned_pool
 from labelwise.audit.checks.representation import representation_rank
 from labelwise.audit.checks.shift import covariate_shift, label_shift
 from labelwise.audit.finding import Finding
@@ -39,5 +40,6 @@ CHECKS: dict[str, Check] = {
     "label shift": label_shift,
     "covariate shift": covariate_shift,
     "open set": open_set,
+    "poisoned pool": poisoned_pool,
     "representation rank": representation_rank,
 }

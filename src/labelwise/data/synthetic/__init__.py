@@ -15,15 +15,18 @@ domains differ                  `prior_shift`, `covariate_shift`
 labels belong to groups         `proportion_bags`, `set_bags`
 labels are incomplete           `partial_multilabel`
 rows repeat                     `planted_duplicates`
+rows carry a hidden trigger     `backdoor_pool`
 classes were never seen         `taxonomy`, `label_tree`, `random_tree`
 only probabilities are there    `calibrated_probabilities`
 the signal moves about          `dynamic_signal`
+joints are to be found          `stick_figures`
 ==============================  ========================================================================
 """
 
 from __future__ import annotations
 
 from labelwise.data.synthetic.annotators import Crowd, crowd
+from labelwise.data.synthetic.backdoor import BackdoorPool, backdoor_pool
 from labelwise.data.synthetic.bags import ProportionBags, SetBags, proportion_bags, set_bags
 from labelwise.data.synthetic.drawing import long_tail
 from labelwise.data.synthetic.duplicates import PlantedDuplicates, planted_duplicates
@@ -44,9 +47,11 @@ from labelwise.data.synthetic.multilabel import PartialMultiLabel, partial_multi
 from labelwise.data.synthetic.open_set import OpenPool, OpenSetNoise, open_pool, open_set_noise
 from labelwise.data.synthetic.probabilities import Probabilities, calibrated_probabilities
 from labelwise.data.synthetic.shifts import CovariateShift, PriorShift, covariate_shift, prior_shift
+from labelwise.data.synthetic.stick_figures import StickFigures, stick_figures
 from labelwise.data.synthetic.taxonomy import LabelTree, Taxonomy, label_tree, random_tree, taxonomy
 
 __all__ = [
+    "BackdoorPool",
     "Blobs",
     "CovariateShift",
     "Crowd",
@@ -63,7 +68,9 @@ __all__ = [
     "Probabilities",
     "ProportionBags",
     "SetBags",
+    "StickFigures",
     "Taxonomy",
+    "backdoor_pool",
     "blobs",
     "boundary_noise",
     "calibrated_probabilities",
@@ -85,6 +92,7 @@ __all__ = [
     "proportion_bags",
     "random_tree",
     "set_bags",
+    "stick_figures",
     "symmetric_noise",
     "symmetric_transition",
     "taxonomy",
