@@ -114,15 +114,19 @@ CLAIMS = [
         method=SLA, paper=18, name="joint labels", data=DATA, metric=METRIC,
         baseline="one head for classes and one for turns (multi-task)",
         statement="Joint labels beat separate heads even with one pass at prediction.", run=against_two_heads,
+        tried="With 20 of every class and another seed: 0.921 against 0.883.",
     ),
     Claim(
         method=SLA, paper=18, name="distilled", data=DATA, metric=METRIC,
         baseline="the same network without turned copies, twice the epochs",
         statement="The distilled output layer keeps the gain over plain training at the cost of one pass.", run=distilled,
+        tried="With 20 of every class and another seed: 0.934 against 0.942, aggregated 0.955.",
     ),
     Claim(
         method=SLA, paper=18, name="imbalance", data=f"{DATA}; odd digits a fifth as many", metric=METRIC,
         baseline="the same network without turned copies, twice the epochs",
         statement="The gain over plain training holds with rare classes.", run=imbalanced,
+        tried="With 20 and 4 of the classes and another seed: 0.776 against 0.769; two rows of a class are too few for the "
+        "four times as many outputs.",
     ),
 ]  # fmt: skip

@@ -69,17 +69,20 @@ CLAIMS = [
         method=SIMCLR, paper=10, data=DATA, metric=ACCURACY, baseline="the same wide network on the labelled rows alone",
         statement="Contrastive pre-training of all rows, then fine-tuning on few labels, beats the labels alone.",
         run=against_supervised,
+        tried="A network 12 wide instead of 10 gained +0.059 [+0.013, +0.105] on the same seeds; one with two plain "
+        "convolutions and no pooling over the picture gained nothing.",
     ),
     Claim(
         method=SIMCLR, paper=10, name="narrow against wide", data=DATA, metric=ACCURACY,
         baseline="the wide network on the labelled rows alone",
         statement="Distilled into a narrow network, the pipeline still beats the wide one trained on the labels alone.",
         run=narrow_against_wide,
+        tried="With 30 instead of 60 passes of distillation, from 12 wide: -0.001 [-0.085, +0.084].",
     ),
     Claim(
         method=SIMCLR, paper=10, name="head", data=DATA, metric=ACCURACY, baseline="the projection head dropped",
         statement="Fine-tuning from the first layer of the projection head beats dropping the head.",
-        run=from_the_first_layer,
+        run=from_the_first_layer, tried="With a network 12 wide: +0.042 [+0.005, +0.079], shown.",
     ),
     Claim(
         method=SIMCLR, paper=10, name="narrow student", data=DATA, metric=ACCURACY,

@@ -158,7 +158,7 @@ class LabelAugmentation(ClassLearner):
     beta: Annotated[float, NonNegative] = 1.0
 
     card = Card(
-        paper=18, year=2020, kind="learner", handles=frozenset({"few labels", "imbalance"}), cost="heavy", race=True,
+        paper=18, year=2020, kind="learner", handles=frozenset({"few labels"}), cost="heavy", race=True,
         reference="Lee, Hwang and Shin, Self-supervised Label Augmentation via Input Transformations, ICML 2020.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip
