@@ -133,10 +133,10 @@ class TestLearner:
             each = [net.double().eval()(x).softmax(1) for net in model.members()]
         np.testing.assert_allclose(model.predict_proba(X), torch.stack(each).mean(0).numpy(), rtol=1e-9)
 
-    def test_warm_start_uses_labels_alone(self):
+    def test_the_first_stage_uses_labels_alone(self):
         X, y = load_iris(return_X_y=True)
         few = np.where(np.arange(150) % 10 == 0, y, -1)
-        model = UncertaintyCoTraining(train=Train(epochs=4), warm_start=0.5, random_state=0).fit(X, few)
+        model = UncertaintyCoTraining(train=Train(epochs=4), labels_first=0.5, random_state=0).fit(X, few)
         assert [("co-training" in row) for row in model.history_] == [False, False, True, True]
         assert [row["phase"] for row in model.history_] == [0, 0, 1, 1]
 

@@ -55,7 +55,7 @@ class UncertaintyCoTraining(SemiSupervised):
         Dropout passes to measure the uncertainty, >= 2.
     dropout
         Share of the features before the output layer dropped in training, in (0, 1).
-    warm_start
+    labels_first
         Share of the epochs spent on labels alone first.
 
     References
@@ -81,7 +81,7 @@ class UncertaintyCoTraining(SemiSupervised):
     confidence: Literal["uncertainty", "equal"] = "uncertainty"
     draws: Annotated[int, Range(2, whole=True)] = 10
     dropout: Annotated[float, Range(0, 1, low_open=True, high_open=True)] = 0.5
-    warm_start: Annotated[float, Fraction] = 0.5
+    labels_first: Annotated[float, Fraction] = 0.5
     ratio: Annotated[int, Count] = 7
 
     card = Card(
@@ -107,7 +107,7 @@ class UncertaintyCoTraining(SemiSupervised):
 
     def phases(self) -> list[Phase]:
         """Return the warm start on labels, then co-training from there."""
-        first = min(round(self.warm_start * self.train_.epochs), self.train_.epochs - 1)
+        first = min(round(self.labels_first * self.train_.epochs), self.train_.epochs - 1)
         together = Phase(self.loss, self.members(), self.train_.epochs - first)
         return [Phase(self.supervised, self.members(), first), together] if first else [together]
 
