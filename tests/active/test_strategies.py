@@ -203,6 +203,18 @@ def test_any_classifier_will_do():
         BALD().select(Pool(X, shown, models[0]), 2)
 
 
+def test_codes_are_those_of_the_sorted_classes():
+    for y, codes in (
+        ([7, -1, 3], [1, -1, 0]),
+        ([-1, 1, -1], [-1, 0, -1]),
+        (["b", None, "a"], [1, -1, 0]),
+        ([0, 1], [0, 1]),
+    ):
+        pool = Pool(y=y, proba=np.full((len(y), 2), 0.5))
+        assert pool.codes.tolist() == codes
+        assert pool.open.tolist() == [i for i, code in enumerate(codes) if code < 0]
+
+
 def test_dropout_gives_several_opinions():
     from labelwise.learner import Classifier, Train
     from labelwise.nets.dense import MLP

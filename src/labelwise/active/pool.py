@@ -157,7 +157,10 @@ def _codes(y: Any) -> Ints:
     """Return class codes; unlike elsewhere, -1 beside 1 alone is no class: all but one class may still lack a label."""
     given = np.asarray(y)
     if given.ndim == 1 and given.dtype.kind in "iu":
-        return np.where(given == UNLABELED, UNLABELED, np.unique(given, return_inverse=True)[1])
+        codes = np.full(len(given), UNLABELED)
+        known = given != UNLABELED
+        codes[known] = np.unique(given[known], return_inverse=True)[1]
+        return codes
     return np.asarray(encode_classes(y, least=0)[1], dtype=np.int64)
 
 
