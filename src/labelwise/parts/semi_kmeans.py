@@ -136,14 +136,14 @@ def lloyd(Z: Doubles, codes: Ints, centers: Doubles, *, kept: int = 0, first: in
         Most steps.
     """
     pool = codes == UNLABELED
-    labels = codes.copy()
+    free, labels = Z[pool], codes.copy()
     for _ in range(steps):
-        labels[pool] = nearest_center(Z[pool], centers, first)
+        labels[pool] = nearest_center(free, centers, first)
         moved = _moved(Z, labels, centers, kept)
         if np.array_equal(moved, centers):
             break
         centers = moved
-    labels[pool] = nearest_center(Z[pool], centers, first)
+    labels[pool] = nearest_center(free, centers, first)
     return Clustering(centers, labels, float(((Z - centers[labels]) ** 2).sum()))
 
 
