@@ -208,18 +208,19 @@ class PoolHealth(Method, Fields):
     def _judged(self, per_class: Codes, **found: Any) -> PoolHealthResult:
         """Weigh the numbers: what clearly speaks against the pool, and what leaves it open."""
         mask, wrong, far = found["mask_rate"], found["impurity"], found["relative_distance"]
-        shifted = found["frechet"].shift
+        shifted, warned = found["frechet"].shift, found["prior_shift"].warn
+        distant = shifted and far.low > self.most_distance
         empty = [code for code, part in enumerate(found["histogram"]) if part.value == 0 and found["prior"][code] > 0]
         against = {
-            "its classes have other shares than the labelled ones": found["prior_shift"].warn,
-            f"its features lie far from the labelled ones ({far} of their variance)": shifted
-            and far.low > self.most_distance,
+            "its classes have other shares than the labelled ones": warned and not distant,
+            f"its features lie far from the labelled ones ({far} of their variance)": distant,
             f"only {mask} of its rows get a sure pseudo-label": mask.high < self.least_mask_rate,
             f"{wrong} of the sure pseudo-labels are wrong": wrong is not None and wrong.low > self.most_impurity,
         }
         doubts = {
             f"a class has {per_class.min()} labelled rows": per_class.min() < FEW,
             f"its distance is not known well enough ({far} of the variance)": shifted and far.high > self.most_distance,
+            "its classes may have other shares, or only seem so at that distance": warned and distant,
             f"no sure pseudo-label of {len(empty)} classes": bool(empty),
             "few of its pseudo-labels are sure": mask.low < self.least_mask_rate,
             f"up to {0 if wrong is None else wrong.high:.0%} of the sure pseudo-labels may be wrong": wrong is not None

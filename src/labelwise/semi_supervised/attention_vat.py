@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy, kl_div, log_softmax
 from labelwise.base import Card, InputError, NonNegative, Positive
 from labelwise.learner import SemiSupervised
 from labelwise.nets.attention import AttentionText
+from labelwise.nets.sequence import PADDING
 from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data, Train
 
@@ -81,9 +82,11 @@ class AttentionVAT(SemiSupervised):
     def trial(cls) -> dict[str, Any]:
         """Return texts in which one word decides the class, for the common checks."""
         rng = np.random.default_rng(0)
-        y = rng.integers(2, size=160)
+        y = rng.integers(3, size=160)
         words = rng.integers(20, size=(160, 7))
-        texts = [" ".join([*(f"w{w}" for w in row), ("dull", "great")[c]]) for row, c in zip(words, y, strict=True)]
+        texts = [
+            " ".join([*(f"w{w}" for w in row), ("dull", "fair", "great")[c]]) for row, c in zip(words, y, strict=True)
+        ]
         given = np.where(np.arange(120) % 3 == 0, y[:120], -1)
         return {"X": texts[:120], "y": given, "X_test": texts[120:], "y_test": y[120:], "features": False}
 
@@ -106,9 +109,11 @@ class AttentionVAT(SemiSupervised):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of the labelled texts and the adversarial divergence of the pool."""
-        logits = self.net_(batch.x)
-        supervised = weighted_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)
-        return {"supervised": supervised, "adversarial": self.weight * self.divergence(batch.unlabelled.x).mean()}
+        logits = self.net_(trimmed(batch.x))
+        parts = {"supervised": weighted_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)}
+        if self.weight:
+            parts["adversarial"] = self.weight * self.divergence(trimmed(batch.unlabelled.x)).mean()
+        return parts
 
     def divergence(self, tokens: Tensor) -> Tensor:
         """Return ``KL(p(y | a) || p(y | a + r))`` of every text (b,), r the worst change found."""
@@ -150,6 +155,12 @@ class AttentionVAT(SemiSupervised):
             weights = attended.attention(attended.scores(hidden), real).double().numpy()
             found += [row[keep] for row, keep in zip(weights, real.numpy(), strict=True)]
         return found
+
+
+def trimmed(tokens: Tensor) -> Tensor:
+    """Return token codes without the columns behind the longest text."""
+    used = (tokens != PADDING).any(0).nonzero()
+    return tokens[:, : int(used.max()) + 1 if len(used) else 1]
 
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:
