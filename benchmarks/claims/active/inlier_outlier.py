@@ -56,7 +56,7 @@ class FirstAtRandom(Query):
 
 def ensemble(**fields: Any) -> InlierOutlierEnsemble:
     """Return the method as the paper scores it: one member predicts, the pool is walked through with the labels' batches."""
-    return InlierOutlierEnsemble(net=MLP(64, INLIERS + 1, (64,)), train=TRAIN, single=True, pool_epochs=5, **fields)
+    return InlierOutlierEnsemble(net=MLP(64, INLIERS + 1, (64,)), train=TRAIN, single=True, **fields)
 
 
 def plain() -> Classifier:

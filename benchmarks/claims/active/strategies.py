@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 
 from benchmarks.claims import Claim
 from benchmarks.claims.noise_grid import banking
@@ -58,11 +59,10 @@ def compare(data: Data, method: Query, baseline: Query, **told: Any) -> Callable
 def predicted_gain(seed: int) -> dict[str, float]:
     """Error of the predicted gain of 60 more labels, and of taking the last step of the learning curve to go on."""
     X, y = digits()
-    rng = np.random.default_rng(seed)
     misses = {"baseline": list[float](), "method": list[float](), "held": list[float]()}
     for n in (60, 120):
-        order = rng.permutation(len(y))
-        few, more, test = order[:n], order[: n + 60], order[n + 60 :]
+        few, rest = train_test_split(np.arange(len(y)), train_size=n, stratify=y, random_state=seed)
+        more, test = np.r_[few, rest[:60]], rest[60:]
         told = LabelGain(n_more=60, repeats=6, random_state=seed).measure(X[few], y[few])
         before, after = (plain_classifier().fit(X[rows], y[rows]).score(X[test], y[test]) for rows in (few, more))
         last = told.curve.iloc[-2:]
