@@ -53,12 +53,11 @@ class Lite(nn.Module):
 class LiteSelfTraining(Stages):
     """A teacher's soft labels for small adapters on a frozen network, each weighed by whether it helps on true labels.
 
-    The first model trains an adapter and an output layer on the labels. Then, in every round, it (later: the last
-    student) is the teacher, and a student that starts from the first model takes steps on
-    ``sum_i w_i KL(teacher(u_i) || student(u_i))`` over rows without a label. With ``eps_i`` a weight of row i in a step of
-    plain gradient descent, and L the loss on labelled rows after that step, ``w_i = max(0, -dL/d eps_i)`` at ``eps = 0``,
-    scaled to sum to one: rows whose step would hurt on true labels are left out. The first steps of a round take sure
-    rows alike. The student is then tuned on the labels.
+    The first teacher is an adapter and an output layer trained on the labels. In every round a student starts from their
+    untrained weights and takes steps on ``sum_i w_i KL(teacher(u_i) || student(u_i))`` over rows without a label; it is then
+    tuned on the labels and becomes the next teacher. With ``eps_i`` a weight of row i in a step of plain gradient descent,
+    and L the loss on labelled rows after that step, ``w_i = max(0, -dL/d eps_i)`` at ``eps = 0``, scaled to sum to one: rows
+    whose step would hurt on true labels are left out. The first steps of a round take sure rows alike.
 
     ``-dL/d eps_i`` is the product of two gradients, the row's and L's, so all weights come from one forward-mode derivative
     and nothing is unrolled. The frozen network reads every row once.
@@ -82,15 +81,15 @@ class LiteSelfTraining(Stages):
     warmup
         Share of a round's steps before the look-ahead starts, in [0, 1].
     finetune_epochs
-        Passes of the labelled rows for the first model and after each round; a round takes ``train.epochs`` passes of the
+        Passes of the labelled rows for the first teacher and after each round; a round takes ``train.epochs`` passes of the
         unlabelled rows.
     ratio
         Unlabelled rows per labelled row in a step, >= 1.
 
     Attributes
     ----------
-    first_ : the first model's adapter and output layer.
-    teacher_ : those of the last teacher.
+    first_ : the first teacher's adapter and output layer.
+    teacher_ : those of the last round's teacher.
 
     References
     ----------
@@ -140,13 +139,13 @@ class LiteSelfTraining(Stages):
         read_once(data, self.net_.get_submodule("features")[0])  # type: ignore[index]
 
     def start(self, data: Data) -> None:
-        """Make room for the first model and the teacher, and count epochs and steps."""
-        self.first_, self.teacher_ = deepcopy(self.tail_), deepcopy(self.tail_)
+        """Keep the untrained weights, make room for the teachers, and count epochs and steps."""
+        self.origin_, self.first_, self.teacher_ = (deepcopy(self.tail_) for _ in range(3))
         self.epochs_done_, self.step_ = torch.tensor(0), torch.tensor(0)
         self.warm_ = math.ceil(self.warmup * self.steps(data) * self.train_.epochs)
 
     def phases(self) -> list[Phase]:
-        """Return the first model's stage, and of every round the student's and its tuning."""
+        """Return the first teacher's stage, and of every round the student's and its tuning."""
         tune = self.on_labels(self.tune_loss, [self.tail_], self.finetune_epochs)
         return [tune, *[Phase(self.loss, [self.tail_], self.train_.epochs), tune] * self.rounds]
 
@@ -188,7 +187,7 @@ class LiteSelfTraining(Stages):
         self.step_ += 1
 
     def epoch_end(self) -> None:
-        """At the end of a model's tuning make it the teacher; the next student starts from the first model."""
+        """At the end of a model's tuning make it the teacher; the next student starts from the untrained weights."""
         self.epochs_done_ += 1
         one = self.finetune_epochs + self.train_.epochs
         number, rest = divmod(int(self.epochs_done_) - self.finetune_epochs, one)
@@ -196,7 +195,7 @@ class LiteSelfTraining(Stages):
             self.first_.load_state_dict(self.tail_.state_dict())
         if rest == 0 and number < self.rounds:
             self.teacher_.load_state_dict(self.tail_.state_dict())
-            self.tail_.load_state_dict(self.first_.state_dict())
+            self.tail_.load_state_dict(self.origin_.state_dict())
             self.step_.zero_()
 
     @staticmethod
