@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
+from sklearn.datasets import load_iris
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -85,6 +86,15 @@ class PromptTuning(ClassVectors):
         "sides": ["text", "both"],
         "train": [Train(lr=lr, epochs=10, batch_size=64) for lr in (1e-3, 1e-2)],
     }
+
+    @classmethod
+    def trial(cls) -> dict[str, Any]:
+        """Return iris with a third of the labels and two rounds, for the common checks."""
+        X, y = load_iris(return_X_y=True)
+        order = np.random.default_rng(0).permutation(len(X))
+        X, y = ((X - X.mean(0)) / X.std(0))[order], y[order]
+        few = np.where(np.arange(105) % 3 == 0, y[:105], -1)
+        return {"X": X[:105], "y": few, "X_test": X[105:], "y_test": y[105:], "fields": {"rounds": 2}}
 
     def change(self, width: int) -> nn.Module:
         """Return the offset of the features."""
