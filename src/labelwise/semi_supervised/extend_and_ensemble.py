@@ -126,7 +126,8 @@ class ExtendAndEnsemble(ClassifierMixin, Method, Fields):  # type: ignore[misc]
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(1)])
+        best = self.predict_proba(X).argmax(1)
+        return np.asarray(self.classes_[best])
 
     def _extended(self, X: Doubles, codes: Ints, rng: np.random.Generator) -> tuple[Doubles, Ints]:
         """Return the labelled rows, the pseudo-labelled ones and the generated ones."""

@@ -160,8 +160,8 @@ class UnFuSeD(Stages):
     True
     """
 
-    pretrain_epochs: Annotated[int, Natural] = 40
-    finetune_epochs: Annotated[int, Count] = 60
+    pretrain_epochs: Annotated[int, Natural] = 30
+    finetune_epochs: Annotated[int, Count] = 40
     clusters: Annotated[int, Range(low=2, whole=True)] = 32
     dimensions: Annotated[int, Count] = 128
     width: Annotated[int, Count] = 16
