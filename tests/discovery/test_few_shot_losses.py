@@ -80,13 +80,13 @@ def test_the_icnn_score_looks_in_the_reference_set():
 def test_descending_the_icnn_loss_separates_classes():
     z, y = rows(0, n=24, d=2, classes=3)
     z = z.clone().requires_grad_()
-    before = float(icnn_score(z, y).score)
+    before = float(icnn_score(z, y).score.detach())
     optimizer = torch.optim.Adam([z], lr=0.05)
     for _ in range(60):
         optimizer.zero_grad()
         ICNN()(z, y).backward()
         optimizer.step()
-    assert float(icnn_score(z, y).score) > before + 0.1
+    assert float(icnn_score(z, y).score.detach()) > before + 0.1
 
 
 @pytest.mark.parametrize("loss", [ICNN(), lambda z, y: ProtoTriplet()(z, y, torch.eye(3, z.shape[1], dtype=z.dtype))])

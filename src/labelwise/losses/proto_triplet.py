@@ -20,9 +20,7 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
     """Return Euclidean distances ``(n, m)``, in single precision at least, with a gradient of zero where rows are equal."""
     half = (torch.float16, torch.bfloat16)
     a, b = (v.float() if v.dtype in half else v for v in (a, b))
-    square = ((a[:, None] - b[None]) ** 2).sum(2)
-    positive = square > 0
-    return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 class ProtoTriplet(Method, nn.Module):
