@@ -89,7 +89,7 @@ def spectral(rows: Floats, white: Floats, pseudo: Indices, rng: np.random.Genera
     for code in np.unique(pseudo):
         own = rows[pseudo == code]
         own = own - own.mean(0)
-        v = rng.standard_normal(rows.shape[1]).astype(np.float32)
+        v = rng.standard_normal(size=(rows.shape[1],)).astype(np.float32)
         for _ in range(3 * ITERATIONS):
             v = _unit(own.T @ (own @ v))
         found.append(_unit(white.T @ v / np.maximum((white**2).sum(0), 1e-30)))

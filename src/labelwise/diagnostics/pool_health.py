@@ -163,19 +163,21 @@ class PoolHealth(Method, Fields):
             Their classes, if known after all.
         """
         self.check_fields()
-        X, pool = (np.asarray(a) for a in (X, pool))
-        codes = _codes(model, y, "y", len(X))
-        X, codes = X[codes != UNLABELED], codes[codes != UNLABELED]
-        known, unknown = _features(model, X), _features(model, pool)
+        rows, unlabelled = np.asarray(X), np.asarray(pool)
+        codes = _codes(model, y, "y", len(rows))
+        rows, codes = rows[codes != UNLABELED], codes[codes != UNLABELED]
+        known, unknown = _features(model, rows), _features(model, unlabelled)
         if len(known) < 20 or len(unknown) < 20:
             raise InputError(
                 f"20 rows of each kind are needed. Got {len(known)} labelled and {len(unknown)} in the pool."
             )
-        proba = np.asarray(model.predict_proba(pool), dtype=np.float64)
-        truth = np.full(len(pool), UNLABELED) if y_pool is None else _codes(model, y_pool, "y_pool", len(pool))
+        proba = np.asarray(model.predict_proba(unlabelled), dtype=np.float64)
+        truth = np.full(len(unlabelled), UNLABELED)
+        if y_pool is not None:
+            truth = _codes(model, y_pool, "y_pool", len(unlabelled))
         kept, wrong = pseudo_labels(proba, truth, threshold=self.threshold, level=self.level)
         frechet = FrechetDistance(level=self.level, random_state=self.random_state).measure(known, unknown)
-        total = float(known.astype(np.float64).var(0).sum()) or 1.0
+        limit, total = frechet.limit, float(known.astype(np.float64).var(0).sum()) or 1.0
         return self._judged(
             mask_rate=kept,
             impurity=None if y_pool is None else wrong,
@@ -184,7 +186,7 @@ class PoolHealth(Method, Fields):
             coverage=class_coverage(known, codes, unknown, proba.shape[1]),
             frechet=frechet,
             prior_shift=self._prior_shift(known, codes, unknown),
-            relative_distance=Estimate(*(end / total for end in frechet.limit[:3]), self.level),
+            relative_distance=Estimate(limit.value / total, limit.low / total, limit.high / total, self.level),
             per_class=np.bincount(codes, minlength=proba.shape[1]),
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import torch
@@ -90,6 +90,10 @@ class AttentionVAT(SemiSupervised):
         given = np.where(np.arange(120) % 3 == 0, y[:120], -1)
         return {"X": texts[:120], "y": given, "X_test": texts[120:], "y_test": y[120:], "features": False}
 
+    def network(self) -> AttentionText:
+        """Return the network as what it is."""
+        return cast(AttentionText, self.net_)
+
     def build(self, data: Data) -> None:
         """Make the attention network, or copy one with the same parts."""
         if self.inputs_.modality != "tokens":
@@ -105,7 +109,7 @@ class AttentionVAT(SemiSupervised):
         elif self.net != "auto":
             raise InputError(f"net={self.net!r} has no attention scores. Use 'auto' or an AttentionText.")
         else:
-            self.net_ = AttentionText(self.inputs_.shape[1], self.n_outputs_)
+            self.net_ = AttentionText(self.inputs_.shape[-1], self.n_outputs_)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of the labelled texts and the adversarial divergence of the pool."""
@@ -117,19 +121,20 @@ class AttentionVAT(SemiSupervised):
 
     def divergence(self, tokens: Tensor) -> Tensor:
         """Return ``KL(p(y | a) || p(y | a + r))`` of every text (b,), r the worst change found."""
-        attended = self.net_.features
+        net = self.network()
+        attended = net.features
         hidden, real = attended.encode(tokens)
         scores = attended.scores(hidden)
-        clean = self.net_.head(attended.read(hidden, scores, real)).detach()
+        clean = net.head(attended.read(hidden, scores, real)).detach()
         change = self.worst(hidden.detach(), scores.detach(), real, clean)
-        return divergence(clean, self.net_.head(attended.read(hidden, scores + change, real)))
+        return divergence(clean, net.head(attended.read(hidden, scores + change, real)))
 
     def worst(self, hidden: Tensor, scores: Tensor, real: Tensor, clean: Tensor) -> Tensor:
         """Return the change of scores (b, T), detached: one power iteration from a small random change."""
-        move, free = self.moves(scores, real)
+        net, (move, free) = self.network(), self.moves(scores, real)
         with torch.enable_grad():
             start = (self.step * unit(torch.randn_like(free) * free)).requires_grad_()
-            moved = self.net_.head(self.net_.features.read(hidden, scores + move(start), real))
+            moved = net.head(net.features.read(hidden, scores + move(start), real))
             gradient = torch.autograd.grad(divergence(clean, moved).sum(), start)[0]
         return move(self.radius * unit(gradient * free)).detach()
 
@@ -148,9 +153,9 @@ class AttentionVAT(SemiSupervised):
         """
         check_is_fitted(self)
         tokens = torch.as_tensor(self.inputs_.transform(X))
-        attended = self.net_.eval().features
+        attended = self.network().eval().features
         found = []
-        for block in tokens.split(1024):
+        for block in torch.split(tokens, 1024):
             hidden, real = attended.encode(block)
             weights = attended.attention(attended.scores(hidden), real).double().numpy()
             found += [row[keep] for row, keep in zip(weights, real.numpy(), strict=True)]
@@ -165,17 +170,20 @@ def trimmed(tokens: Tensor) -> Tensor:
 
 def divergence(clean: Tensor, moved: Tensor) -> Tensor:
     """Return KL(softmax(clean) || softmax(moved)) of every row (b,)."""
-    return kl_div(log_softmax(moved, 1), log_softmax(clean, 1), log_target=True, reduction="none").sum(1)
+    values: Tensor = kl_div(log_softmax(moved, 1), log_softmax(clean, 1), log_target=True, reduction="none").sum(1)
+    return values
 
 
 def unit(values: Tensor) -> Tensor:
     """Return values (b, ...) with every row of length 1, over all its entries; rows of zeros stay."""
     flat = values.flatten(1)
-    return (flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)).view_as(values)
+    scaled: Tensor = (flat / flat.norm(dim=1, keepdim=True).clamp_min(1e-12)).view_as(values)
+    return scaled
 
 
 def differences(scores: Tensor, real: Tensor) -> Tensor:
     """Return ``D_tk = (a_t - a_k) / |(a_t - a_k)_k|`` of the words of each text (b, T, T), zero at padding; detached."""
     both = real[:, :, None] & real[:, None, :]
     apart = (scores[:, :, None] - scores[:, None, :]).detach() * both
-    return apart / (apart.norm(dim=2, keepdim=True) + 1e-8)
+    scaled: Tensor = apart / (apart.norm(dim=2, keepdim=True) + 1e-8)
+    return scaled

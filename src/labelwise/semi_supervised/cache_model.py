@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from torch import Tensor, nn
@@ -135,12 +135,12 @@ class CacheModel(ClassVectors):
     @torch.no_grad()
     def start(self, data: Data) -> None:
         """Fill the cache."""
-        towers: TwoTowers = self.net_  # type: ignore[assignment]
+        towers = self.towers()
         pool = (~data.labelled).nonzero().squeeze(1)
         rows, codes = data.labelled.nonzero().squeeze(1), data.y[data.labelled]
         if len(pool):
             size = int(min(max(self.share * len(pool) / self.n_outputs_, self.fewest), self.most))
-            proba = torch.cat([(SOFT * towers.zero_shot(data.x[part])).softmax(1) for part in pool.split(4096)])
+            proba = torch.cat([(SOFT * towers.zero_shot(data.x[part])).softmax(1) for part in torch.split(pool, 4096)])
             chosen, guessed = cache_rows(proba, size)
             rows, codes = torch.cat([rows, pool[chosen]]), torch.cat([codes, guessed])
         self.cached_ = rows
@@ -206,7 +206,7 @@ class TrainedCacheModel(CacheModel):
     def start(self, data: Data) -> None:
         """Fill the cache of the teacher; the towers learn."""
         super().start(data)
-        self.teacher_: nn.Module = self.net_
+        self.teacher_ = cast(Cache, self.net_)
         self.net_ = self.teacher_.towers
 
     def phases(self) -> list[Phase]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -51,6 +51,10 @@ class ClassVectors(SemiSupervised):
     def _labelled_size(self, data: Data) -> int:
         return super()._labelled_size(data) or self.train_.batch_size
 
+    def towers(self) -> TwoTowers:
+        """Return the network as what it is."""
+        return cast(TwoTowers, self.net_)
+
     def build(self, data: Data) -> None:
         """Make the two towers: in the features' own space with class vectors, in that of standardised rows without."""
         if self.inputs_.modality != "vectors" or not isinstance(self.net, str):
@@ -64,7 +68,7 @@ class ClassVectors(SemiSupervised):
         else:
             vectors = _vectors(self.class_vectors, width)
             scale, center = (torch.as_tensor(np.asarray(a).ravel()) for a in (self.inputs_.scale, self.inputs_.center))
-        self.net_ = TwoTowers(vectors, scale, center, self.change(width), LOGIT_SCALE, self.own_offsets())  # type: ignore[assignment]
+        self.net_ = TwoTowers(vectors, scale, center, self.change(width), LOGIT_SCALE, self.own_offsets())
 
 
 def _mean(data: Data, rows: Tensor) -> Tensor:

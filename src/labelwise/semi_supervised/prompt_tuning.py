@@ -108,7 +108,7 @@ class PromptTuning(ClassVectors):
         """Make room for pseudo-labels; freeze the side that does not learn."""
         self.pseudo_ = torch.full((len(data),), -1)
         self.round_ = torch.zeros((), dtype=torch.long)
-        head, shift = self.net_.head, self.net_.features.change
+        head, shift = self.towers().head, self.towers().features.change
         head.offset.requires_grad_(self.sides != "features")
         shift.requires_grad_(self.sides != "text")
         self.n_pool_ = int((~data.labelled).sum())
@@ -149,7 +149,9 @@ class PromptTuning(ClassVectors):
     def relabel(self, data: Data, number: int) -> None:
         """Give the leaderboards' rows their pseudo-labels by the model of the round before."""
         pool = (~data.labelled).nonzero().squeeze(1)
-        proba = torch.cat([self.net_(data.x[rows]).softmax(1) for rows in pool.split(4096)]).double().cpu().numpy()
+        proba = (
+            torch.cat([self.net_(data.x[rows]).softmax(1) for rows in torch.split(pool, 4096)]).double().cpu().numpy()
+        )
         chosen = top_per_class(proba, self.per_class_rows(number))
         self.pseudo_.fill_(-1)
         self.pseudo_[pool[torch.as_tensor(chosen.rows)]] = torch.as_tensor(chosen.labels).to(self.pseudo_)
@@ -177,4 +179,4 @@ class PromptTuning(ClassVectors):
     def zero_shot(self, X: Any) -> np.ndarray[Any, Any]:
         """Return the classes whose given vectors are nearest in angle: the model before any tuning."""
         x = torch.as_tensor(self.inputs_.transform(X))
-        return np.asarray(self.classes_[self.net_.zero_shot(x).argmax(1).numpy()])
+        return np.asarray(self.classes_[self.towers().zero_shot(x).argmax(1).numpy()])
