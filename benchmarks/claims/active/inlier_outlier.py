@@ -14,8 +14,8 @@ from labelwise.active import ActiveLoop, InlierOutlierEnsemble, MarginQuery, Poo
 from labelwise.learner import Classifier, Train
 from labelwise.nets.dense import MLP
 
-INLIERS, SHOTS, BATCH, ROUNDS, POOL = 4, 5, 20, 5, 600
-TRAIN = Train(epochs=30, batch_size=32, lr=2e-3, progress=False)
+INLIERS, SHOTS, BATCH, ROUNDS, POOL = 4, 5, 20, 4, 600
+TRAIN = Train(epochs=100, batch_size=64, lr=5e-3, progress=False)
 
 
 def pool_and_test(seed: int) -> tuple[Any, Any, Any, Any]:
