@@ -42,7 +42,8 @@ class ReMixMatch(GuessAndMix):
     augmentations
         Strong views of each row of the pool, >= 1.
     length
-        Batches over which predictions are averaged for the alignment, >= 1.
+        Batches over which predictions are averaged for the alignment, >= 1; at most a tenth of the training, because what
+        a network predicted when it knew nothing would distort its later guesses.
 
     References
     ----------
@@ -77,7 +78,8 @@ class ReMixMatch(GuessAndMix):
         """Read the labels' class shares, and put the head that names rearrangements on the features."""
         super().start(data)
         counts = torch.bincount(data.y[data.labelled], minlength=self.n_outputs_)
-        self.align_ = Alignment(self.n_outputs_, self.length, counts / counts.sum())
+        recent = max(1, min(self.length, round(self.total_ / 10)))
+        self.align_ = Alignment(self.n_outputs_, recent, counts / counts.sum())
         if self.pretext:
             net = check_network(self.net_, type(self).__name__)
             self.rearrange_ = Rearrange(rearrangements(self.inputs_.modality, tuple(data.x.shape[1:])))
