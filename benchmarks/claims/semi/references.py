@@ -112,7 +112,7 @@ CLAIMS = [
         method=f"{ROOM}.ReMixMatch", paper=138, data=DATA, metric=ACCURACY, baseline=ALONE,
         statement="Aligned guesses, strong views and a task without labels beat the labelled rows alone.",
         run=against_supervised(ReMixMatch, epochs=36, views=GENTLE, ramp=1.0),
-        tried="a design seed beside these: 0.52 to 0.57 in 120 steps, where 360 are given here, with the default strong views"
+        tried="a design seed: 0.52 to 0.57 in 120 steps, where 360 are given here, with the default strong views"
         " (contrast, brightness, cut-outs) or gentler ones (shifts, noise), and with either ramp",
     ),
     Claim(
