@@ -133,7 +133,7 @@ class MultiPathConsistency(RegressorMixin, Learner):  # type: ignore[misc]
             row = int(np.isinf(values.reshape(len(values), -1)).any(1).argmax())
             raise InputError(f"Input y contains infinity, first in row {row}. Use NaN where a joint is unknown.")
         finite: NDArray[np.bool_] = np.isfinite(values.reshape(*values.shape[:2], -1))
-        known = finite.all(axis=2).any(axis=1)
+        known = np.asarray(finite.all(axis=2)).any(axis=1)
         if not known.any():
             raise InputError("Input y contains NaN in every row: all labels are missing. At least one joint is needed.")
         self.picture_: tuple[int, int] = tuple(self.inputs_.shape[-2:])  # type: ignore[assignment]
