@@ -186,6 +186,8 @@ CLAIMS = [
         baseline="silhouettes in the same space", metric="error of the number of new classes", run=gpc_count,
         higher_is_better=False, needs=("banking77",),
         statement="Splits and merges by a Bayesian score find the number of new classes.",
+        tried="The prior's scale from the known classes was chosen after trials with 0.001, 0.005 and 0.02 on other draws of "
+        "these sets.",
     ),
     Claim(
         method=GPC, paper=9, name="unknown number", data=MIXED, baseline="semi-supervised k-means with the true number",
@@ -202,11 +204,15 @@ CLAIMS = [
         data="digits, 7 classes trained, 3 added from 5 rows each; a linear embedding of 60, scale and margin tuned",
         baseline="triplet network with nearest class means", metric="accuracy on all ten classes",
         statement="Class vectors on a sphere take new classes better than pairwise metric learning, without training.",
+        tried="First tried on one seed outside these with scale 20 and nothing tuned: NSL 0.75, triplet 0.79. The scale and "
+        "the triplet's margin were then tuned on hidden training classes, and the test split halved.",
     ),
     Claim(
         method="labelwise.discovery.ClassRelationDistillation", paper=206, run=relation, metric="accuracy on the pool",
         data="digits, half of the classes without labels, a pool of those alone, true number given",
         baseline="the same without distillation (UNO)",
         statement="Distilling how new rows resemble known classes improves the discovery of new ones.",
+        tried="The gain is half a point. Weighting by eta adds nothing to it (eta = 1 is as good), and k-means beside the known "
+        "means does better than either network on every seed.",
     ),
 ]  # fmt: skip
