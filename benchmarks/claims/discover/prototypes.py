@@ -186,8 +186,8 @@ CLAIMS = [
         baseline="silhouettes in the same space", metric="error of the number of new classes", run=gpc_count,
         higher_is_better=False, needs=("banking77",),
         statement="Splits and merges by a Bayesian score find the number of new classes.",
-        tried="The prior's scale from the known classes was chosen after trials with 0.001, 0.005 and 0.02 on other draws of "
-        "these sets.",
+        tried="The prior's scale from the known classes was chosen after trials with 0.001, 0.005 and 0.02 on other draws "
+        "of these sets.",
     ),
     Claim(
         method=GPC, paper=9, name="unknown number", data=MIXED, baseline="semi-supervised k-means with the true number",
@@ -212,7 +212,7 @@ CLAIMS = [
         data="digits, half of the classes without labels, a pool of those alone, true number given",
         baseline="the same without distillation (UNO)",
         statement="Distilling how new rows resemble known classes improves the discovery of new ones.",
-        tried="The gain is half a point. Weighting by eta adds nothing to it (eta = 1 is as good), and k-means beside the known "
-        "means does better than either network on every seed.",
+        tried="The gain is half a point. Weighting by eta adds nothing to it (eta = 1 is as good), and k-means beside "
+        "the known means does better than either network on every seed.",
     ),
 ]  # fmt: skip
