@@ -82,11 +82,11 @@ def measure(
     results
         CSV file: the cell's columns, ``method``, ``seconds``, and the scores.
     cells
-        Cells, each with the key ``data`` and the key ``seed``.
+        Cells, all with the same keys.
     names
         Methods to measure in a cell.
     score
-        ``score(cell, name)`` returns scores by name; one that fails is told, and left out.
+        ``score(cell, name)`` returns scores by name, or several such rows; one that fails is told, and left out.
     jobs
         Processes.
     """
@@ -118,7 +118,9 @@ def _measure_cell(cell: Cell, names: Sequence[str], score: Callable[[Cell, str],
             print(f"{name} in {cell}:", flush=True)
             traceback.print_exc()
             continue
-        found.append({**cell, "method": name, **scores, "seconds": round(time.perf_counter() - started, 2)})
+        rows = scores if isinstance(scores, list) else [scores]
+        seconds = round((time.perf_counter() - started) / len(rows), 2)
+        found += [{**cell, "method": name, **row, "seconds": seconds} for row in rows]
     return found
 
 

@@ -17,7 +17,10 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS_FILE = ROOT / "src" / "labelwise" / "claims.json"
 PAGES = ROOT / "docs" / "claims"
-GRIDS = {"noisy": "benchmarks.claims.noise_grid", "semi": "benchmarks.claims.semi.grid"}
+GRIDS = {
+    "noisy": "benchmarks.claims.noise_grid", "semi": "benchmarks.claims.semi.grid",
+    "active": "benchmarks.claims.active.grid", "discover": "benchmarks.claims.discover.grid",
+}  # fmt: skip
 """Modules that make a room's table of all its methods."""
 COLUMNS = (
     "method", "paper", "claim", "data", "baseline", "metric", "baseline score", "method score", "difference", "seeds",

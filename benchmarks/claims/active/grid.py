@@ -1,6 +1,6 @@
 """All query strategies beside random sampling, on real sets: the table of labelling curves in docs/claims/active.md.
 
-    python -m benchmarks.claims.active.grid [--repeats 5] [--jobs 2] [--only TEXT]
+    python -m benchmarks.claims.active.grid [--jobs 2] [--only TEXT]
 
 One classifier for all, scaled logistic regression, nobody tuned; one label of each class to start with, then ten rounds of
 ten. A cell is the area under the curve of test accuracy by labels; strategies meet the same test rows and the same start.
@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-import warnings
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from benchmarks.claims.harness import MissingData, data_path
-from benchmarks.claims.noise_grid import banking, digits, satimage
+from benchmarks.claims.grids import Cell, banking, digits, gain, measure, satimage, told
+from benchmarks.claims.harness import data_path
 from labelwise.active import BALD, LabellingSimulation, Pool, Query, VarianceRatio
 from labelwise.active.drawing import Limits, Picker
 from labelwise.active.names import STRATEGIES
@@ -31,7 +27,7 @@ from labelwise.active.self_training import stratified_bootstrap
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier
 
 RESULTS = Path(__file__).with_name("grid.csv")
-ROWS, ROUNDS, BATCH, COMMITTEE = 2000, 10, 10, 5
+ROWS, ROUNDS, BATCH, REPEATS, COMMITTEE = 2000, 10, 10, 5, 5
 BASELINE = "random"
 
 
@@ -45,7 +41,6 @@ def spoken_digits() -> tuple[Any, Any]:
 SETS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "digits": digits, "satimage": satimage, "banking (20)": banking, "spoken digits": spoken_digits,
 }  # fmt: skip
-FOLDERS = {"satimage": "satimage", "banking (20)": "banking77", "spoken digits": "spoken_digits"}
 
 
 class Committee(Query):
@@ -83,55 +78,30 @@ def load(name: str) -> tuple[Any, Any]:
     return np.asarray(X[rows], dtype=np.float64), codes
 
 
-def run_cell(data: str, strategy: str, repeats: int) -> list[dict[str, Any]]:
-    """Simulate one strategy on one set."""
-    warnings.simplefilter("ignore")
-    X, y = load(data)
-    started = time.perf_counter()
+def score(cell: Cell, strategy: str) -> list[dict[str, float]]:
+    """Simulate one strategy on one set; a row for each redraw."""
+    X, y = load(cell["data"])
     simulation = LabellingSimulation(
-        strategies={strategy: strategies()[strategy]()}, batch=BATCH, rounds=ROUNDS, repeats=repeats, test_share=0.4,
+        strategies={strategy: strategies()[strategy]()}, batch=BATCH, rounds=ROUNDS, repeats=REPEATS, test_share=0.4,
         random_state=0,
     )  # fmt: skip
     found = simulation.measure(X, y)
-    seconds = (time.perf_counter() - started) / repeats
     last = found.table[found.table["round"] == ROUNDS].set_index("repeat")["accuracy"]
     areas = found.areas()[strategy]
-    return [
-        {"data": data, "strategy": strategy, "repeat": r, "area": areas[r], "last": last[r], "seconds": seconds}
-        for r in areas.index
-    ]
+    return [{"repeat": r, "area": areas[r], "last": last[r]} for r in areas.index]
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure what is missing and rewrite the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.claims.active.grid", description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", default="", help="only strategies whose name contains this")
     asked = parser.parse_args(arguments)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    found: list[dict[str, Any]] = pd.read_csv(RESULTS).to_dict("records") if RESULTS.exists() else []
-    known = {(row["data"], row["strategy"]) for row in found}
-    wanted = [(data, name) for data in SETS if _there(data) for name in strategies() if asked.only in name]
-    missing = [cell for cell in wanted if cell not in known]
-    with ProcessPoolExecutor(asked.jobs) as pool:
-        jobs = {pool.submit(run_cell, *cell, asked.repeats): cell for cell in missing}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            found += job.result()
-            print(f"{done}/{len(jobs)} {jobs[job]}", flush=True)
-            table = sorted(found, key=lambda row: (row["data"], row["strategy"], row["repeat"]))
-            pd.DataFrame(table).to_csv(RESULTS, index=False, float_format="%.5g")
+    wanted = [name for name in strategies() if asked.only in name]
+    measure(RESULTS, [{"data": data} for data in SETS], lambda cell: wanted, score, asked.jobs)
     from benchmarks.claims import store
 
     store.rewrite("active")
-
-
-def _there(data: str) -> bool:
-    try:
-        return data not in FOLDERS or data_path(FOLDERS[data]).exists()
-    except MissingData as missing:
-        print(f"{data}: skipped, {missing}")
-        return False
 
 
 def section() -> list[str]:
@@ -139,12 +109,12 @@ def section() -> list[str]:
     if not RESULTS.exists():
         return []
     frame = pd.read_csv(RESULTS)
-    wide = frame.pivot_table(index=["data", "repeat"], columns="strategy", values="area")
+    wide = frame.pivot_table(index=["data", "repeat"], columns="method", values="area")
     base = wide[BASELINE]
     sets = [name for name in SETS if name in base.index.unique("data")]
     gains = {name: {data: _gain(wide, name, data) for data in sets} for name in wide.columns}
     ranked = sorted(gains, key=lambda name: -np.mean([gains[name][data][0] for data in sets]))
-    seconds = frame.groupby("strategy").seconds.mean()
+    seconds = frame.groupby("method").seconds.mean()
     first = " | ".join(f"{base.loc[data].mean():.1%}" for data in sets)
     lines = [
         "## Every strategy on four real sets", "",
@@ -158,20 +128,14 @@ def section() -> list[str]:
     ]  # fmt: skip
     for name in ranked:
         if name != BASELINE:
-            cells = " | ".join(_told(*gains[name][data]) for data in sets)
+            cells = " | ".join(told(*gains[name][data]) for data in sets)
             mean = np.mean([gains[name][data][0] for data in sets])
             lines.append(f"| {name} | {cells} | {mean:+.1f} | {seconds[name]:.1f} |")
     return [*lines, ""]
 
 
 def _gain(wide: pd.DataFrame, name: str, data: str) -> tuple[float, bool]:
-    values = 100 * (wide.loc[data, name] - wide.loc[data, BASELINE]).dropna().to_numpy()
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.inf
-    return float(values.mean()), bool(abs(values.mean()) > half)
-
-
-def _told(gain: float, clear: bool) -> str:
-    return f"**{gain:+.1f}**" if clear else f"{gain:+.1f}"
+    return gain((wide.loc[data, name] - wide.loc[data, BASELINE]).dropna())
 
 
 if __name__ == "__main__":

@@ -11,20 +11,15 @@ from __future__ import annotations
 
 import argparse
 import os
-import time
-import traceback
-import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from benchmarks.claims.discover.sets import FOLDERS, SETS, Task, draw
-from benchmarks.claims.harness import MissingData, data_path
+from benchmarks.claims.discover.sets import SETS, draw
+from benchmarks.claims.grids import Cell, gain, measure
 
 RESULTS = Path(__file__).with_name("grid.csv")
 ROWS, MOST = 600, 15
@@ -84,34 +79,20 @@ def methods() -> dict[str, Callable[[int], Any]]:
     }  # fmt: skip
 
 
-def run_cell(data: str, share: str, seed: int, names: list[str]) -> list[dict[str, Any]]:
-    """Fit the named methods on one cell, the number of new classes estimated and given; a failure is told and left out."""
-    warnings.simplefilter("ignore")
-    task, makers, found = draw(data, seed, SHARES[share], ROWS), methods(), []
-    for name in names:
-        started = time.perf_counter()
-        try:
-            told = _measured(task, makers[name](seed))
-        except Exception:
-            traceback.print_exc()
-            continue
-        seconds = round(time.perf_counter() - started, 2)
-        found.append({"data": data, "share": share, "seed": seed, "method": name, **told, "seconds": seconds})
-    return found
-
-
-def _measured(task: Task, model: Any) -> dict[str, float]:
+def score(cell: Cell, name: str) -> dict[str, float]:
+    """Fit one method in one cell, the number of new classes estimated and given."""
+    task, model = draw(cell["data"], cell["seed"], SHARES[cell["share"]], ROWS), methods()[name](cell["seed"])
     model.fit(task.X, task.given)
-    told = {"true": task.n_new, "counted": model.n_new_classes_}
-    told |= {f"{part} estimated": value for part, value in task.accuracy(model.labels_)._asdict().items()}
+    found = {"true": task.n_new, "counted": model.n_new_classes_}
+    found |= {f"{part} estimated": value for part, value in task.accuracy(model.labels_)._asdict().items()}
     model.set_params(n_new_classes=task.n_new).fit(task.X, task.given)
-    return told | {f"{part} given": value for part, value in task.accuracy(model.labels_)._asdict().items()}
+    return found | {f"{part} given": value for part, value in task.accuracy(model.labels_)._asdict().items()}
 
 
-def cells(seeds: int) -> Iterator[tuple[str, str, int]]:
+def cells(seeds: int) -> Iterator[Cell]:
     """Yield every cell, all of a seed before the next."""
     for seed in range(seeds):
-        yield from ((data, share, seed) for share in SHARES for data in SETS)
+        yield from ({"data": data, "share": share, "seed": seed} for share in SHARES for data in SETS)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -121,32 +102,11 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", default="", help="only methods whose name contains this")
     asked = parser.parse_args(arguments)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    found: list[dict[str, Any]] = pd.read_csv(RESULTS).to_dict("records") if RESULTS.exists() else []
     wanted = [name for name in methods() if asked.only.lower() in name.lower()]
-    known = {(row["data"], row["share"], row["seed"], row["method"]) for row in found}
-    missing = [(c, [name for name in wanted if (*c, name) not in known]) for c in cells(asked.seeds)]
-    with ProcessPoolExecutor(asked.jobs) as pool:
-        jobs = {pool.submit(run_cell, *c, names): c for c, names in missing if names and _there(c[0])}
-        for done, job in enumerate(as_completed(jobs), start=1):
-            found += job.result()
-            print(f"{done}/{len(jobs)} {jobs[job]}", flush=True)
-            pd.DataFrame(sorted(found, key=_order)).to_csv(RESULTS, index=False, float_format="%.5g")
+    measure(RESULTS, cells(asked.seeds), lambda cell: wanted, score, asked.jobs)
     from benchmarks.claims import store
 
     store.rewrite("discover")
-
-
-def _order(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["data"], row["share"], row["seed"], row["method"]
-
-
-def _there(data: str) -> bool:
-    try:
-        return data not in FOLDERS or data_path(FOLDERS[data]).exists()
-    except MissingData as missing:
-        print(f"{data}: skipped, {missing}")
-        return False
 
 
 def section() -> list[str]:
@@ -186,10 +146,9 @@ def _scores(frame: pd.DataFrame, name: str, number: str) -> str:
     mine = frame[frame.method == name]
     values = [100 * mine[f"{part} {number}"].mean() for part in ("all", "old", "new")]
     by_seed = frame.groupby(["method", "seed"])[f"all {number}"].mean()
-    gain = (by_seed[name] - by_seed[PLAIN]).dropna().to_numpy()
-    half = stats.t.ppf(0.975, len(gain) - 1) * stats.sem(gain) if len(gain) > 1 else np.inf
+    _, clear = gain((by_seed[name] - by_seed[PLAIN]).dropna())
     first = f"{values[0]:.1f}"
-    return f"{f'**{first}**' if abs(gain.mean()) > half else first} / {values[1]:.1f} / {values[2]:.1f}"
+    return f"{f'**{first}**' if clear else first} / {values[1]:.1f} / {values[2]:.1f}"
 
 
 def _by_set(frame: pd.DataFrame) -> list[str]:
