@@ -75,10 +75,11 @@ class ExitNet(nn.Module):
     def read(self, x: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return the mean features of every stage, and the pooled features at the end."""
         pooled = []
-        for stage in self.features[:-1]:
+        *stages, last = self.features
+        for stage in stages:
             x = stage(x)
             pooled.append(Pooled()(x))
-        return pooled, self.features[-1](x)
+        return pooled, last(x)
 
 
 def _vectors(inputs: int, outputs: int, stride: int) -> nn.Module:
