@@ -134,13 +134,16 @@ CLAIMS = [
         baseline="the pools it is against", metric="mean gain of accuracy over the labelled rows alone",
     ),
     Claim(
-        method="labelwise.diagnostics.PoolBackdoor", paper=129, name="attack", seeds=range(8), run=target_class_poisons,
+        method="labelwise.diagnostics.PoolBackdoor", paper=129, name="attack", run=target_class_poisons,
+        seeds=(0, 1, 2, 3, 4, 5, 6, 8),
         statement="A faint grid on unlabelled rows of one class makes FixMatch call other classes with the grid that class; "
         "the same grid on rows of other classes does not.",
         data="digits as 64 pixels, 4 labels a class, a pool of 1000, 5 % poisoned (the paper: 0.2 % of 50,000 pictures)",
         baseline="the grid on rows of other classes", metric="share of stamped test pictures called the target class",
         tried="A small convolutional network on the pictures: 1 % (2 % poisoned) to 5 % (8 %, dots of more than half the "
-        "range): shifted views move the grid about, and it binds no trigger at this scale.",
+        "range) of stamped pictures, and 7 to 20 % with the grid on rows of other classes: "
+        "shifted views move the grid about, and it "
+        "binds no trigger at this scale. On vectors it depends on the class: about half for 7, none for 1.",
     ),
     Claim(
         method="labelwise.diagnostics.PoolBackdoor", paper=129, name="detection", seeds=SEEDS, run=found_rows,
