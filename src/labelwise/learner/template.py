@@ -154,6 +154,14 @@ class Learner(Method, Fields):
             for module in () if part is None else part.modules:
                 module.train()
 
+    def refuse_texts(self, doing: str = "mixes rows", instead: str = "") -> None:
+        """Raise `InputError` where rows are token codes, which can be neither mixed nor moved by small steps."""
+        if self.inputs_.modality == "tokens":
+            raise InputError(
+                f"X holds texts, but {type(self).__name__} {doing}, which token codes do not allow. "
+                f"Encode the texts as vectors first{instead}."
+            )
+
     @torch.no_grad()
     def outputs(self, X: Any) -> NDArray[np.float64]:
         """Return the network's raw scores for `X`, shape ``(n, outputs)``, float64."""

@@ -88,14 +88,6 @@ class TwoNetworks(ClassLearner):
         with evaluating(net):
             return torch.cat([net(data.batch(part).x) for part in torch.split(rows, PREDICT_ROWS)])
 
-    def refuse_texts(self) -> None:
-        """Raise `InputError` where rows are token codes, for methods that mix rows."""
-        if self.inputs_.modality == "tokens":
-            raise InputError(
-                f"X holds texts, but {type(self).__name__} mixes rows, which token codes cannot be. "
-                "Encode the texts as vectors first."
-            )
-
     def _second(self) -> nn.Module:
         if self.other is not None:
             return deepcopy(self.other)

@@ -8,29 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import least_squares
-from scipy.stats import t
 
-from labelwise.base import Estimate, InputError
+from labelwise.base import InputError
+from labelwise.parts.learning_curves import resampled, standard_error
 
 Doubles = NDArray[np.float64]
 LEAST = 5
 """Splits that must have been tried before a curve of four numbers is fitted to them."""
-
-
-def standard_error(values: Doubles, test_share: float) -> float:
-    """Return the standard error of the mean over redraws that share rows (Nadeau and Bengio 2003)."""
-    return float(values.std(ddof=1) * np.sqrt(1 / len(values) + test_share / (1 - test_share)))
-
-
-def resampled(values: Doubles, test_share: float, level: float) -> Estimate:
-    """Return the mean over redraws with its t interval.
-
-    >>> print(resampled(np.array([0.8, 0.82, 0.81]), test_share=0.3, level=0.9))
-    0.81 [0.785, 0.835]
-    """
-    half = float(t.ppf(0.5 + level / 2, len(values) - 1)) * standard_error(values, test_share)
-    mean = float(values.mean())
-    return Estimate(mean, mean - half, mean + half, level)
 
 
 def learning_curve(accuracy: Doubles, n_trusted: Doubles, n_cheap: Doubles) -> Doubles:

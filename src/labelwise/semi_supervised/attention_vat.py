@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, kl_div, log_softmax
 
 from labelwise.base import Card, InputError, NonNegative, Positive
-from labelwise.learner import SemiSupervised
+from labelwise.learner import SemiSupervised, row_mean
 from labelwise.nets.attention import AttentionText
 from labelwise.nets.sequence import PADDING
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data, Train
 
 Move = Callable[[Tensor], Tensor]
@@ -114,7 +113,7 @@ class AttentionVAT(SemiSupervised):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the cross-entropy of the labelled texts and the adversarial divergence of the pool."""
         logits = self.net_(trimmed(batch.x))
-        parts = {"supervised": weighted_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)}
+        parts = {"supervised": row_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)}
         if self.weight:
             parts["adversarial"] = self.weight * self.divergence(trimmed(batch.unlabelled.x)).mean()
         return parts

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from labelwise.base import Card, Count, Fraction, NonNegative, Positive
-from labelwise.learner import MINI_BATCHES
+from labelwise.learner import MINI_BATCHES, row_mean
 from labelwise.nets.two_towers import Adapter, TwoTowers
 from labelwise.parts.judges import confident
 from labelwise.semi_supervised.class_vectors import LOGIT_SCALE, ClassVectors
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data, Phase, Train, shuffled
 
 SOFT = 10.0
@@ -237,7 +236,7 @@ class TrainedCacheModel(CacheModel):
             "marginal": self.marginal * -torch.special.entr(strong.softmax(1).mean(0)).sum(),
         }
         if len(batch):
-            parts["supervised"] = weighted_mean(
+            parts["supervised"] = row_mean(
                 cross_entropy(self.net_(batch.weak), batch.y, reduction="none"), batch.weight
             )
         return parts

@@ -49,8 +49,3 @@ class Consistency(SemiSupervised):
     def consistency(self, weak: Tensor, strong: Tensor) -> Tensor:
         """Return one value per row of the pool from the scores of its weak (detached) and strong views."""
         raise NotImplementedError(f"{type(self).__name__} must define consistency(weak, strong).")
-
-
-def weighted_mean(values: Tensor, weight: Tensor | None) -> Tensor:
-    """Return the mean of values per row, weighted where there are weights."""
-    return values.mean() if weight is None else (weight * values).sum() / weight.sum().clamp_min(1e-12)

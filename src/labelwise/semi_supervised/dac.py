@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
 from labelwise.base import Card, Count, Fraction, Natural, NonNegative, Positive, Range
-from labelwise.learner import MINI_BATCHES, OpenSet, SemiSupervised
+from labelwise.learner import MINI_BATCHES, OpenSet, SemiSupervised, row_mean
 from labelwise.parts.judges import confident
 from labelwise.parts.memory import Queue, RowMemory
 from labelwise.parts.schedules import otsu
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.semi_supervised.embedding import (
     check_network,
     drawn_linear,
@@ -149,7 +148,7 @@ class DAC(SemiSupervised, OpenSet):
         embedding, logits = self.project_(weak.detach()), net.head(weak).detach()
         on_weak = self.split(self.heads_(embedding))
         inlier = self.remember(pool.index, on_weak.detach().softmax(2))
-        parts = {"supervised": weighted_mean(closed, weight), **self.head_parts(batch, labelled, on_weak, strong)}
+        parts = {"supervised": row_mean(closed, weight), **self.head_parts(batch, labelled, on_weak, strong)}
         return parts | self.pool_parts(logits, embedding.detach(), strong, inlier)
 
     def head_parts(self, batch: Batch, labelled: Tensor, on_weak: Tensor, strong: Tensor) -> dict[str, Tensor]:
@@ -159,7 +158,7 @@ class DAC(SemiSupervised, OpenSet):
         right = cross_entropy(given.flatten(0, 1), y.flatten(), reduction="none").reshape(y.shape).mean(1)
         label, sure = confident(on_weak.flatten(0, 1), self.threshold)
         return {
-            "heads": weighted_mean(right, None if batch.weight is None else batch.weight.repeat(2)),
+            "heads": row_mean(right, None if batch.weight is None else batch.weight.repeat(2)),
             "regular": self.regular * (sure * cross_entropy(on_strong.flatten(0, 1), label, reduction="none")).mean(),
             "diversity": self.diversity * mutual_information(on_weak.softmax(2)),
         }

@@ -13,7 +13,6 @@ from labelwise.base import Card, Count, Fraction, NonNegative
 from labelwise.learner import MINI_BATCHES, Pair, SemiSupervised, Train, TwoNetworks, evaluating, row_mean
 from labelwise.parts.attacks import fgsm
 from labelwise.parts.schedules import ramp_up
-from labelwise.semi_supervised.mixing import refuse_texts
 from labelwise.training import Batch, Data, endless
 
 
@@ -76,7 +75,7 @@ class DeepCoTraining(TwoNetworks, SemiSupervised):
 
     def start(self, data: Data) -> None:
         """Refuse texts, and count steps for the ramp."""
-        refuse_texts(self, "attacks rows by small steps")
+        self.refuse_texts("attacks rows by small steps")
         super().start(data)
         self.total_ = self.epoch_steps_ * self.train_.epochs
 

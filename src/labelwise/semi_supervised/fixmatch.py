@@ -8,10 +8,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, Positive
-from labelwise.learner import MINI_BATCHES
+from labelwise.learner import MINI_BATCHES, row_mean
 from labelwise.parts.judges import confident
-from labelwise.semi_supervised.consistency import Consistency, weighted_mean
-from labelwise.semi_supervised.mixing import mixed_across, refuse_texts
+from labelwise.semi_supervised.consistency import Consistency
+from labelwise.semi_supervised.mixing import mixed_across
 from labelwise.training import Batch, Data, Train
 
 
@@ -57,7 +57,7 @@ class FixMatch(Consistency):
     def start(self, data: Data) -> None:
         """Refuse to mix texts."""
         if self.mixup is not None:
-            refuse_texts(self, instead=", or set mixup=None")
+            self.refuse_texts(instead=", or set mixup=None")
 
     def mixed(self, labelled: Tensor, strong: Tensor) -> tuple[Tensor, Tensor]:
         """Mix labelled rows and the pool's strong views pairwise where `mixup` asks for it."""
@@ -65,7 +65,7 @@ class FixMatch(Consistency):
 
     def supervised(self, logits: Tensor, batch: Batch) -> Tensor:
         """Return the cross-entropy of the labelled rows."""
-        return weighted_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)
+        return row_mean(cross_entropy(logits, batch.y, reduction="none"), batch.weight)
 
     def consistency(self, weak: Tensor, strong: Tensor) -> Tensor:
         """Return the cross-entropy of strong views against confident hard labels, zero for rows in doubt."""

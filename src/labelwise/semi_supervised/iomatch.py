@@ -11,9 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from labelwise.base import Card, Count, Fraction, Natural, NonNegative
-from labelwise.learner import MINI_BATCHES, OpenSet, SemiSupervised
+from labelwise.learner import MINI_BATCHES, OpenSet, SemiSupervised, row_mean
 from labelwise.parts.alignment import Alignment
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.semi_supervised.embedding import (
     check_network,
     drawn_linear,
@@ -123,8 +122,8 @@ class IOMatch(SemiSupervised, OpenSet):
         taught = sure * cross_entropy(net.head(strong), p, reduction="none")
         opened = decided * cross_entropy(self.open_head_(self.project_(strong)), q, reduction="none")
         return {
-            "supervised": weighted_mean(closed, batch.weight),
-            "binary": self.binary * weighted_mean(pairs, batch.weight),
+            "supervised": row_mean(closed, batch.weight),
+            "binary": self.binary * row_mean(pairs, batch.weight),
             "inlier": self.inlier * taught.mean(),
             "open": self.open * started * opened.mean(),
         }

@@ -12,7 +12,7 @@ from labelwise.base import Card, Fraction, NonNegative, Positive
 from labelwise.learner import MINI_BATCHES, SemiSupervised, Train, evaluating, row_mean
 from labelwise.parts.ema import EMA
 from labelwise.parts.schedules import ramp_up
-from labelwise.semi_supervised.mixing import mixed_across, refuse_texts, weak_views
+from labelwise.semi_supervised.mixing import mixed_across, weak_views
 from labelwise.training import Batch, Data, Phase
 
 
@@ -104,7 +104,7 @@ class MeanTeacher(StudentTeacher):
     def start(self, data: Data) -> None:
         """Start the teacher; refuse to mix texts."""
         if self.mixup is not None:
-            refuse_texts(self, instead=", or set mixup=None")
+            self.refuse_texts(instead=", or set mixup=None")
         super().start(data)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:

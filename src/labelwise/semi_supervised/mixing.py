@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta
 
-from labelwise.base import InputError
-from labelwise.learner import Learner
 from labelwise.parts.mixers import Mix
 from labelwise.training import Batch
 
@@ -41,12 +39,3 @@ def weak_views(batch: Batch, n: int) -> list[Tensor]:
 def strong_views(batch: Batch, n: int) -> list[Tensor]:
     """Return `n` strong views of the rows, drawn apart; the first is ``batch.strong``."""
     return [batch.strong, *(batch.x if batch.views is None else batch.views.strong(batch.x) for _ in range(n - 1))]
-
-
-def refuse_texts(learner: Learner, doing: str = "mixes rows", instead: str = "") -> None:
-    """Raise `InputError` where rows are token codes, which can be neither mixed nor moved by small steps."""
-    if learner.inputs_.modality == "tokens":
-        raise InputError(
-            f"X holds texts, but {type(learner).__name__} {doing}, which token codes do not allow. "
-            f"Encode the texts as vectors first{instead}."
-        )

@@ -13,7 +13,7 @@ from labelwise.learner import MINI_BATCHES, SemiSupervised, Train, row_mean
 from labelwise.parts.judges import sharpen
 from labelwise.parts.mixers import Mix, mixup
 from labelwise.parts.schedules import ramp_up
-from labelwise.semi_supervised.mixing import refuse_texts, weak_views
+from labelwise.semi_supervised.mixing import weak_views
 from labelwise.training import Batch, Data
 
 
@@ -39,7 +39,7 @@ class GuessAndMix(SemiSupervised):
 
     def start(self, data: Data) -> None:
         """Refuse texts, and count steps for the ramp."""
-        refuse_texts(self)
+        self.refuse_texts()
         self.step_ = torch.zeros((), dtype=torch.long)
         self.total_ = self.steps(data) * self.train_.epochs / self.train_.accumulate
 

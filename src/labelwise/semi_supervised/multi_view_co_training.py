@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from labelwise.base import Card, Count, Fraction, InputError, NonNegative, Range
-from labelwise.learner import MINI_BATCHES, SemiSupervised
+from labelwise.learner import MINI_BATCHES, SemiSupervised, row_mean
 from labelwise.learner.two_networks import redrawn
 from labelwise.nets.auto import build
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data, Phase, Train
 
 ORIENTATIONS = (
@@ -114,7 +113,7 @@ class UncertaintyCoTraining(SemiSupervised):
     def supervised(self, batch: Batch) -> Tensor:
         """Return the views' mean cross-entropy of the labelled rows."""
         losses = [nn.functional.cross_entropy(net(batch.weak), batch.y, reduction="none") for net in self.members()]
-        return weighted_mean(torch.stack(losses).mean(0), batch.weight)
+        return row_mean(torch.stack(losses).mean(0), batch.weight)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the two parts; every view is taught by the others."""

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, Count, NonNegative
-from labelwise.learner import MINI_BATCHES
+from labelwise.learner import MINI_BATCHES, row_mean
 from labelwise.nets.two_towers import Shift
 from labelwise.parts.pseudo_labels import top_per_class
 from labelwise.semi_supervised.class_vectors import ClassVectors
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data, Phase, Train, endless
 
 
@@ -137,9 +136,7 @@ class PromptTuning(ClassVectors):
         """Return the cross-entropy of labels and that of pseudo-labels, each a mean; a part without rows is left out."""
         parts = {}
         if len(batch):
-            parts["supervised"] = weighted_mean(
-                cross_entropy(self.net_(batch.x), batch.y, reduction="none"), batch.weight
-            )
+            parts["supervised"] = row_mean(cross_entropy(self.net_(batch.x), batch.y, reduction="none"), batch.weight)
         if len(batch.unlabelled):
             pool = batch.unlabelled
             parts["pseudo-labels"] = self.weight * cross_entropy(self.net_(pool.x), self.pseudo_[pool.index])

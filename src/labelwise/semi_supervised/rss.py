@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
 from labelwise.base import Card, Count, Fraction, InputError, NonNegative, Positive
-from labelwise.learner import MINI_BATCHES, SemiSupervised, evaluating
+from labelwise.learner import MINI_BATCHES, SemiSupervised, evaluating, row_mean
 from labelwise.parts.attacks import Objective
 from labelwise.parts.schedules import ramp_up
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data
 
 
@@ -98,7 +97,7 @@ class RobustSelfTraining(SemiSupervised):
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the robust losses of the labelled rows and of the pool under the network's own labels."""
         labelled = self.robust(batch.x, one_hot(batch.y, self.n_outputs_).to(batch.x.dtype), self.robustness)
-        parts = {"supervised": weighted_mean(labelled, batch.weight)}
+        parts = {"supervised": row_mean(labelled, batch.weight)}
         if self.weight:
             x = batch.unlabelled.x
             own = self.robust(x, self.own_targets(x), self.pool_robustness)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, Count, Fraction, NonNegative
-from labelwise.learner import MINI_BATCHES
+from labelwise.learner import MINI_BATCHES, row_mean
 from labelwise.parts.alignment import Alignment
-from labelwise.semi_supervised.consistency import Consistency, weighted_mean
+from labelwise.semi_supervised.consistency import Consistency
 from labelwise.semi_supervised.embedding import check_network, feature_width
 from labelwise.training import Batch, Data, Phase, Train
 
@@ -116,7 +116,7 @@ class ShrinkMatch(Consistency):
         shrunk, found = shrink_loss(q, self.head_(hidden), self.threshold)
         self.count(sure, found)
         return {
-            "supervised": weighted_mean(supervised, batch.weight),
+            "supervised": row_mean(supervised, batch.weight),
             "consistency": self.weight * agreement.mean(),
             "shrink": self.weight * self.shrink_weight * self.certain_.clone() * shrunk.mean(),
         }

@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from torch.distributions import Beta
 
 from labelwise.base import Card, Count, Fraction, InputError, NonNegative
-from labelwise.learner import SemiSupervised
+from labelwise.learner import SemiSupervised, row_mean
 from labelwise.parts.memory import RowMemory
-from labelwise.semi_supervised.consistency import weighted_mean
 from labelwise.training import Batch, Data, Phase, Train
 
 SHARP = 0.1
@@ -212,7 +211,7 @@ def supervised_loss(
     if binary:
         target = F.one_hot(batch.y, logits.shape[1]).to(logits.dtype)
         rows = rows + F.binary_cross_entropy_with_logits(logits, target, reduction="none").sum(1)
-    return weighted_mean(rows, batch.weight)
+    return row_mean(rows, batch.weight)
 
 
 def prototype_loss(logits: Tensor, y: Tensor) -> Tensor:
