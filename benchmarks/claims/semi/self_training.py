@@ -29,7 +29,7 @@ def fitted(seed: int, weighting: str) -> dict[str, float]:
     for c in range(10):
         few[rng.choice(np.flatnonzero(y == c), LABELS, replace=False)] = c
     train = Train(epochs=15, batch_size=64, lr=5e-3)
-    model = LiteSelfTraining(weighting=weighting, rounds=3, train=train, random_state=seed)
+    model = LiteSelfTraining(weighting=weighting, rounds=3, finetune_epochs=200, train=train, random_state=seed)
     model.fit(reader.transform(X), few)
     told = {"student": float(model.score(reader.transform(X_test), y_test))}
     first = tail_scores(model, reader.transform(X_test)).argmax(1)

@@ -232,7 +232,7 @@ def variance_within(Z: Doubles, codes: Ints) -> float:
     means = class_means(Z, codes, int(codes.max()) + 1)
     freedom = max(1, int(labelled.sum()) - len(means))
     within = float(((Z[labelled] - means[codes[labelled]]) ** 2).sum()) / (freedom * Z.shape[1])
-    return max(within, 1e-6)
+    return max(float(within), 1e-6)
 
 
 def prototype_widths(Z: Doubles, found: Clustering, temperature: float) -> Doubles:

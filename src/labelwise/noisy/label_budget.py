@@ -17,7 +17,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_array
 
 from labelwise.base import UNLABELED, Card, Estimate, Fields, InputError, Method, Positive, Range
-from labelwise.noisy.budget_curves import frontier, judged, learning_curve, resampled
+from labelwise.noisy.budget_curves import frontier, judged, learning_curve
+from labelwise.parts.learning_curves import resampled
 from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, plain_classifier, predict_all, takes_weights
 from labelwise.parts.threads import few_threads
 from labelwise.supervision import encode_classes

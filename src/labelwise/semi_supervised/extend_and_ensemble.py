@@ -52,6 +52,8 @@ class ExtendAndEnsemble(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         Nearest rows of its class that a row is interpolated with, >= 1.
     generator
         ``generate(X, codes, wanted, rng) -> (rows, codes)`` in place of interpolation.
+    random_state
+        Seed of classifiers without one of their own, and of generated rows; None draws one.
 
     Attributes
     ----------

@@ -112,7 +112,7 @@ class LiteSelfTraining(Stages):
     weighting: Literal["look-ahead", "confidence", "none"] = "look-ahead"
     threshold: Annotated[float, Fraction] = 0.8
     warmup: Annotated[float, Fraction] = 0.2
-    finetune_epochs: Annotated[int, Count] = 60
+    finetune_epochs: Annotated[int, Count] = 150
     ratio: Annotated[int, Count] = 2
 
     card = Card(
