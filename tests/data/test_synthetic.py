@@ -65,6 +65,10 @@ EXAMPLES = {
     "calibrated_probabilities": lambda rs: synthetic.calibrated_probabilities(50, 3, noise=0.2, random_state=rs),
     "mixture": lambda rs: synthetic.mixture(3, 2, random_state=rs),
     "dynamic_signal": lambda rs: synthetic.dynamic_signal(20, 3, 4, random_state=rs),
+    "backdoor_pool": lambda rs: synthetic.backdoor_pool(
+        np.zeros((40, 16)) + np.linspace(0, 1, 16), np.arange(40) % 2, 0, 0.2, shape=(4, 4), random_state=rs
+    ),
+    "stick_figures": lambda rs: synthetic.stick_figures(3, 16, random_state=rs),
 }
 
 

@@ -157,11 +157,14 @@ def open_scores(model: Any, X: Any, rows: Rows, guess: Any, unknown: Any) -> dic
 def names(only: str = "", opened: bool = False) -> list[str]:
     """Return the rows of a table: the labelled rows alone, scikit-learn's, and every method.
 
-    In the open-set table: the methods that give an outlier score, and the references they improve on.
+    In the open-set table: the methods that give an outlier score, and the references they improve on. WAD, which is slow
+    and made for open pools, is in that table only.
     """
     found = methods()
     if opened:
         found = {name: cls for name, cls in found.items() if hasattr(cls, "outlier_score") or name in REFERENCES}
+    else:
+        found.pop("WAD")
     return [name for name in (ALONE, *PEERS, *found) if only.lower() in name.lower()]
 
 

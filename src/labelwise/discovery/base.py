@@ -47,7 +47,7 @@ class Discovery(Fields):
     max_new_classes
         Most new classes that ``auto`` considers, >= 1.
     count
-        How ``auto`` counts: ``silhouette`` of the pool's clusters, or ``accuracy`` on known classes when clustered without
+        How ``auto`` counts: ``silhouette`` of the clusters, or ``accuracy`` on known classes when clustered without
         their labels. `hidden_class_validation` compares the two on your data.
     count_draws
         Half-samples whose answers give the interval of the count, >= 0.

@@ -16,7 +16,7 @@ from labelwise.parts.matching import best_matching
 from labelwise.parts.semi_kmeans import Doubles, Ints, semi_kmeans
 
 MOST_ROWS = 2000
-"""Rows of the pool whose silhouette is computed: distances of all pairs are held."""
+"""Rows whose silhouette is computed: distances of all pairs are held."""
 
 Counter = Callable[[Doubles, Ints, Sequence[int], np.random.Generator], Doubles]
 """Scores numbers of new classes, higher is better: ``counter(Z, codes, candidates, rng) -> (len(candidates),)``."""
@@ -32,7 +32,10 @@ class ClassCount(NamedTuple):
 
 
 def silhouette_counter(only_new: bool = False, frozen: bool = False, starts: int = 3) -> Counter:
-    """Score a number of new classes by the mean silhouette of the pool's rows after semi-supervised k-means.
+    """Score a number of new classes by the mean silhouette of the rows after semi-supervised k-means.
+
+    Of the pool's rows where all of them are of new classes (`only_new`). Else of all rows: among the pool alone a new class
+    that lies in a known class's cluster, far from its labelled rows, would look as good as one with a cluster of its own.
 
     References
     ----------
@@ -102,8 +105,8 @@ def half_sample(codes: Ints, rng: np.random.Generator) -> Ints:
 def _silhouettes(
     Z: Doubles, codes: Ints, candidates: Sequence[int], rng: np.random.Generator, only_new: bool, frozen: bool, starts: int
 ) -> Doubles:  # fmt: skip
-    pool = np.flatnonzero(codes == UNLABELED)
-    rows = rng.permutation(pool)[:MOST_ROWS]
+    judged = np.flatnonzero(codes == UNLABELED) if only_new else np.arange(len(codes))
+    rows = rng.permutation(judged)[:MOST_ROWS]
     distances = squareform(pdist(Z[rows]))
     scores = np.full(len(candidates), -1.0)
     for at, n_new in enumerate(candidates):
