@@ -3,8 +3,9 @@
     python -m benchmarks.claims.semi.grid [--seeds 5] [--jobs 2] [--only TEXT] [--open]
 
 Every method keeps its defaults; nobody is tuned, as with so few labels there is nothing to tune on. Every network takes
-about `STEPS` optimiser steps of its main stage. Each cell draws its own labels, pool, test rows and initial weights. Cells
-already measured are kept: delete `grid.csv` (`open_grid.csv`) to start afresh.
+about `STEPS` optimiser steps; further stages (pre-training, fine-tuning) have the lengths of their defaults. Each cell
+draws its own labels, pool, test rows and initial weights. Cells already measured are kept: delete `grid.csv`
+(`open_grid.csv`) to start afresh.
 """
 
 from __future__ import annotations
