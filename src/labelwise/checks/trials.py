@@ -81,20 +81,10 @@ def fits_features(cls: type[Any]) -> bool:
 SMALL = {"n_resamples": 20, "draws": 3}
 
 
-STAGE = 60
-"""Most epochs of a stage that has a number of its own."""
-
-
-def _longer(usual: Any) -> bool:
-    return isinstance(usual, int) and usual > STAGE
-
-
 def light(cls: type[Any], seed: int | None = 0, batch_size: int = 16, **given: Any) -> Any:
     """Return an instance with short training, few resamples and, where it has one, a seed."""
-    known = {item.name: item.default for item in fields(cls)} if hasattr(cls, "__dataclass_fields__") else {}
-    names = set(known)
+    names = {item.name for item in fields(cls)} if hasattr(cls, "__dataclass_fields__") else set()
     small: dict[str, Any] = {name: 30 for name in names if name.endswith("_steps")}
-    small |= {name: STAGE for name, usual in known.items() if name.endswith("_epochs") and _longer(usual)}
     small |= {name: value for name, value in SMALL.items() if name in names}
     if "train" in names:
         from labelwise.training import Train
