@@ -21,10 +21,25 @@ CLAIM = {"shown": 0.4, "not shown": -0.4, "opposite": -2.0}
 """A method whose own claim did not hold here comes later."""
 
 MEMBERS = frozenset(
-    {"GCE", "MAE", "RCE", "NCE", "AUL", "AGCE", "ForwardCorrection", "BackwardCorrection", "EnsLoss", "LogConfidence"}
+    {
+        "GCE",
+        "MAE",
+        "RCE",
+        "NCE",
+        "AUL",
+        "AGCE",
+        "ForwardCorrection",
+        "BackwardCorrection",
+        "EnsLoss",
+        "LogConfidence",
+        "UST",
+        "AcTune",
+        "VERIPS",
+        "NeST",
+    }
 )
-"""Methods that race only when asked for by name: others hold them (CompSum, ActivePassive, LossCorrection), or they are
-parts of other methods."""
+"""Methods that race only when asked for by name: others hold them (CompSum, ActivePassive, LossCorrection), they are parts
+of other methods, or predecessors that a method is compared with (HAST)."""
 
 
 SURE = ("major", "critical")
@@ -102,7 +117,7 @@ def _can_race(entry: Entry, real: bool, image: bool) -> bool:
 
 
 def _reads_pool(entry: Entry) -> bool:
-    return entry.room == "semi_supervised" or "missing labels" in entry.handles
+    return entry.room in ("semi_supervised", "active", "discovery") or "missing labels" in entry.handles
 
 
 def _named(name: str, real: bool, image: bool) -> Entry:

@@ -24,7 +24,7 @@ MARKS = {"critical": "▲", "major": "◆", "minor": "●", "info": "○"}
 MAX_QUERIES = 50
 MAX_COLUMNS = 24
 MAX_CLASSES = 400
-NO_OPTION = frozenset({"image_size", "resume", "overwrite"})
+NO_OPTION = frozenset({"answers", "image_size", "resume", "overwrite"})
 """Arguments of a run that repeat nothing: not on the command line, or about the run before."""
 NAMED_CLASSES = 16
 """Up to so many classes have a bar with a name each; more are columns by rank."""
@@ -285,10 +285,16 @@ def making(run: Run) -> View:
         ("Seed", clean(info.get("seed"), 20)),
         ("Time allowed", wording.duration(info["budget_seconds"]) if number(info.get("budget_seconds")) else ""),
         ("Splits", race.splits(advice)),
+        ("Answers", _answers(info)),
         ("labelwise", clean(info.get("labelwise"), 20)),
         *((clean(name, 40), clean(version, 40)) for name, version in [*content.part(info, "versions").items()][:12]),
     ]
     return {"facts": [fact for fact in facts if fact[1]], "command": _command(info), "seconds": _seconds(info)}
+
+
+def _answers(info: Mapping[str, Any]) -> str:
+    given = content.part(info, "command").get("answers")
+    return f"{count(given)} labels of answers.csv stand in the place of the table's" if number(given) else ""
 
 
 def _command(info: Mapping[str, Any]) -> str:
