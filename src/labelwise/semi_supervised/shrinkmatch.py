@@ -97,7 +97,8 @@ class ShrinkMatch(Consistency):
         self.head_ = auxiliary_head(feature_width(net, data), k)
         if self.alignment is not None:
             self.align_ = Alignment(k, self.alignment)
-        self.certain_, self.counts_ = torch.tensor(torch.nan, device=data.x.device), torch.zeros(3, device=data.x.device)
+        self.certain_ = torch.tensor(torch.nan, device=data.x.device)
+        self.counts_ = torch.zeros(3, device=data.x.device)
         self.sure_, self.used_ = self.counts_[:2].clone()
 
     def phases(self) -> list[Phase]:
