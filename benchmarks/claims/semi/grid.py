@@ -260,7 +260,7 @@ def _open() -> list[str]:
         "|---" * (len(heads) + 1) + "|",
     ]  # fmt: skip
     keyed = frame.set_index(["method", "unknown", "data", "seed"]).sort_index()
-    rows = {}
+    rows, every = {}, int((frame.method == ALONE).sum())
     for name in frame.method.unique():
         cells, order = [], 0.0
         for share in UNKNOWN:
@@ -274,7 +274,11 @@ def _open() -> list[str]:
             order += float(mine.auroc.mean())
         rows[name] = (order, cells)
     ranked = sorted(rows, key=lambda name: (name != ALONE, -rows[name][0]))
-    return [*lines, *(f"| {name} | " + " | ".join(rows[name][1]) + " |" for name in ranked), ""]
+    failed = {name: every - int((frame.method == name).sum()) for name in ranked}
+    shown = {
+        name: f"{name} (without {n} of {every} cells, where it failed)" if n else name for name, n in failed.items()
+    }
+    return [*lines, *(f"| {shown[name]} | " + " | ".join(rows[name][1]) + " |" for name in ranked), ""]
 
 
 if __name__ == "__main__":
