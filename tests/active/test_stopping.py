@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import least_squares
 
@@ -25,6 +25,7 @@ def test_a_planted_power_law_is_found(a, b, c):
 
 
 @given(st.integers(0, 1000))
+@example(17)  # forty exponents were too coarse for this one
 @settings(max_examples=20, deadline=None)
 def test_the_fit_is_least_squares(seed):
     rng = np.random.default_rng(seed)

@@ -10,7 +10,7 @@ from labelwise.base import Estimate, InputError
 
 Doubles = NDArray[np.float64]
 
-EXPONENTS = np.geomspace(0.05, 2.0, 40)
+EXPONENTS = np.geomspace(0.05, 2.0, 200)
 """Exponents tried for a power law."""
 
 
