@@ -60,7 +60,7 @@ def reopen(run: str | Path, files: Sequence[str | Path] = (), **changes: Any) ->
             "or name a file of answers with --answers."
         )
     return replace(
-        Job(**command), out=str(run), overwrite=True, answers=answers.sort_values("row", ignore_index=True),
+        Job(**command), out=str(run), resume=False, overwrite=True, answers=answers.sort_values("row", ignore_index=True),
         rounds=list(info.get("rounds") or []), fingerprint=info["data"].get("fingerprint"),
     )  # fmt: skip
 

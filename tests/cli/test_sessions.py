@@ -81,6 +81,8 @@ def test_groups_and_prices_are_kept_to(folder: Path) -> None:
     rows = [item["row"] for item in json.loads(output)["queries"]]
     table = pd.read_parquet(folder / "t.parquet")
     assert table["plot"].iloc[rows].value_counts().tolist() == [2, 2, 2]
+    told = call("query", folder / "run", "--strategy", "margin", "--cost", "kind", "--spend", 7, code=2)
+    assert "--cost: 'kind' holds '" in told
     output = call("query", folder / "run", "--strategy", "margin", "--cost", "price", "--spend", 7, "--json")
     rows = [item["row"] for item in json.loads(output)["queries"]]
     assert 5 <= table["price"].iloc[rows].sum() <= 7
@@ -132,6 +134,22 @@ def test_a_tool_gets_tasks_and_gives_labels_back(folder: Path) -> None:
     assert job.answers is not None
     fresh = job.answers[job.answers["row"].isin([task["data"]["row"] for task in exported])]
     assert fresh["label"].tolist() == ["setosa"] * 3
+
+
+@pytest.mark.parametrize("strategy", ["core-set", "typical"])
+def test_rows_are_drawn_as_if_the_test_rows_were_not_there(folder: Path, tmp_path: Path, strategy: str) -> None:
+    table = pd.read_parquet(folder / "full.parquet")
+    table["split"] = np.where(np.arange(150) < 110, "train", "test")
+    table.to_parquet(tmp_path / "marked.parquet")
+    table.iloc[:110].to_parquet(tmp_path / "cut.parquet")
+    drawn = []
+    for name in ("marked", "cut"):
+        call("run", tmp_path / f"{name}.parquet", "--label", "kind", "--features", "a,b,c,d", "--method", "GCE", "--budget",
+             "1s", "--out", tmp_path / name)  # fmt: skip
+        output = call("query", tmp_path / name, "--n", 6, "--strategy", strategy, "--json")
+        drawn.append([item["row"] for item in json.loads(output)["queries"]])
+    assert max(drawn[0]) < 110
+    assert drawn[0] == drawn[1]
 
 
 def test_a_pool_is_asked_about_and_taught(folder: Path) -> None:

@@ -84,17 +84,20 @@ def drawn(
     ranked(run, 1)  # refuses what is no run, or a run of numbers
     job = job_of(run)
     data = prepare(job)
-    predicted = pd.read_parquet(Path(run) / "predictions.parquet")
+    train = np.flatnonzero(~data.test)  # test rows are neither asked for nor taken for covered
+    predicted = pd.read_parquet(Path(run) / "predictions.parquet").iloc[train]
     proba = predicted.filter(regex="^proba_").to_numpy(dtype=np.float64)
-    codes = np.where(data.test, 0, np.asarray(data.targets.codes))  # test rows are never asked for
-    groups = None if per_group is None else _column(data, data.roles.group, "--per-group needs a run with --group.")
-    prices = None if cost is None else _column(data, cost, f"--cost: the table has no column {cost!r}.").astype(float)
+    groups = (
+        None if per_group is None else _column(data, data.roles.group, "--per-group needs a run with --group.")[train]
+    )
     query = known[strategy]().set_params(random_state=job.seed)
-    pool = active.Pool(data.X.reshape(len(data.X), -1), codes, proba=proba)
-    rows = query.select(pool, n, groups=groups, per_group=per_group, cost=prices, budget=spend)
+    pool = active.Pool(data.X[train].reshape(len(train), -1), np.asarray(data.targets.codes)[train], proba=proba)
+    prices = None if cost is None else _prices(data, cost)[train]
+    found = query.select(pool, n, groups=groups, per_group=per_group, cost=prices, budget=spend)
+    rows, predicted = train[found], predicted.iloc[found]
     return pd.DataFrame({
         "rank": np.arange(1, len(rows) + 1), "row": rows, "reason": f"Drawn by {strategy}.",
-        "prediction": predicted["prediction"].to_numpy()[rows], "confidence": predicted["confidence"].to_numpy()[rows],
+        "prediction": predicted["prediction"].to_numpy(), "confidence": predicted["confidence"].to_numpy(),
         "given_label": data.given[rows], "preview": [preview(data, int(row)) for row in rows], "label": "",
     })  # fmt: skip
 
@@ -131,3 +134,14 @@ def _column(data: Any, name: str | None, problem: str) -> Any:
     if name is None or name not in data.frame:
         raise InputError(problem)
     return data.frame[name].to_numpy()
+
+
+def _prices(data: Any, name: str) -> Any:
+    values = pd.Series(_column(data, name, f"--cost: the table has no column {name!r}."))
+    prices = pd.to_numeric(values, errors="coerce")
+    wrong = np.flatnonzero(prices.isna() & values.notna())
+    if len(wrong):
+        raise InputError(
+            f"--cost: {name!r} holds {values[wrong[0]]!r} in row {wrong[0]}. Give a column of positive numbers."
+        )
+    return prices.to_numpy(dtype=np.float64)
