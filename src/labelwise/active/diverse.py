@@ -86,8 +86,7 @@ class CoreSet(Query):
 
     def picker(self, pool: Pool, rows: Ints, limits: Limits, rng: np.random.Generator) -> Picker:
         """Return the greedy k-centre order, which starts at the labelled rows."""
-        Z = centred(pool.embeddings)
-        return Farthest(Z[rows], Z[pool.labelled])
+        return Farthest(pool.embeddings[rows], pool.embeddings[pool.labelled])
 
 
 class BADGE(Query):
