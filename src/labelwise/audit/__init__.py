@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from labelwise.audit.audit import audit
-from labelwise.audit.finding import AuditReport, Finding
+from labelwise.audit.finding import AuditReport, Finding, Gain
 
-__all__ = ["AuditReport", "Finding", "audit"]
+__all__ = ["AuditReport", "Finding", "Gain", "audit"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -22,6 +22,57 @@ def _no_rows() -> NDArray[np.int64]:
     return np.empty(0, dtype=np.int64)
 
 
+@dataclass(frozen=True)
+class Gain:
+    """What mending a finding promises: by how much a score changes when `action` is done, measured on the user's own data.
+
+    Parameters
+    ----------
+    value, low, high
+        Change of the score and the ends of its interval, in units of `metric` (0.02 is two points); positive is better.
+        Scoring without copies lowers a score that was too good: such a change is negative, and what is lost was never
+        there.
+    level
+        Nominal confidence of the interval.
+    metric
+        The score: ``"accuracy"``, ``"balanced accuracy"`` or ``"R2"``, of a quick linear or neighbour model.
+    action
+        What is done, e.g. ``"relabel the flagged rows"``.
+
+    Examples
+    --------
+    >>> gain = Gain(0.021, 0.012, 0.03, action="relabel the flagged rows")
+    >>> print(gain)
+    +2.1 points of accuracy (+1.2 to +3.0)
+    >>> gain.certain
+    True
+    """
+
+    value: float
+    low: float
+    high: float
+    level: float = 0.9
+    metric: str = "accuracy"
+    action: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.value <= self.high:
+            raise ValueError(f"Gain needs finite low <= value <= high. Got {self.low}, {self.value}, {self.high}.")
+
+    def __str__(self) -> str:
+        value, low, high = (f"{100 * x:+.1f}" for x in (self.value, self.low, self.high))
+        return f"{value} points of {self.metric} ({low} to {high})"
+
+    @property
+    def certain(self) -> bool:
+        """Whether the interval is above zero: mending is worth something at the stated confidence."""
+        return self.low > 0
+
+    def to_dict(self) -> dict[str, float | str]:
+        """Return what ``run.json`` keeps of the gain."""
+        return asdict(self)
+
+
 @dataclass(frozen=True, eq=False)
 class Finding:
     """One thing that is wrong with a data set, how sure that is, and what to do about it.
@@ -31,7 +82,8 @@ class Finding:
     kind
         Name of the check, e.g. ``"label errors"``.
     severity
-        ``info``, ``minor``, ``major`` or ``critical``, by the table in `labelwise.audit.severity`.
+        ``info``, ``minor``, ``major`` or ``critical``: by the promised gain where there is one, otherwise by the table in
+        `labelwise.audit.severity`.
     title, summary
         A headline, and one or two sentences with the numbers in them.
     evidence
@@ -45,6 +97,12 @@ class Finding:
         What to do next, in one sentence.
     handles
         Tags of the methods that handle it (`labelwise.base.Handles`); the catalogue maps tags to methods.
+    gain
+        What mending it promises, or None where that was not or could not be learned.
+    no_gain
+        Why there is no `gain`; empty where there is one.
+    severity_from
+        What granted the severity: ``"gain"``, the promised gain, or ``"table"``, thresholds on the evidence.
 
     Examples
     --------
@@ -64,6 +122,9 @@ class Finding:
     handles: frozenset[Handles] = frozenset()
     rows: NDArray[np.int64] = field(default_factory=_no_rows)
     details: pd.DataFrame | None = None
+    gain: Gain | None = None
+    no_gain: str = ""
+    severity_from: Literal["gain", "table"] = "table"
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
@@ -90,12 +151,25 @@ class Finding:
             "count": self.count,
             "next_step": self.next_step,
             "handles": sorted(self.handles),
+            "gain": None if self.gain is None else self.gain.to_dict(),
+            "no_gain": self.no_gain,
+            "severity_from": self.severity_from,
         }
+
+
+def _promise(finding: Finding) -> str:
+    return "" if finding.gain is None else f". To {finding.gain.action}: {finding.gain}"
 
 
 def _plain(estimate: Estimate) -> dict[str, float | None]:
     """Turn an estimate into JSON numbers; JSON knows no infinity, so ends without a number become None."""
     return {name: float(x) if np.isfinite(x) else None for name, x in estimate._asdict().items()}
+
+
+def _gain_columns(gain: Gain | None) -> dict[str, float | str | None]:
+    fields = ("value", "low", "high", "metric", "action")
+    names = ("gain", "gain_low", "gain_high", "gain_metric", "gain_action")
+    return {name: None if gain is None else getattr(gain, field) for name, field in zip(names, fields, strict=True)}
 
 
 def _noise(matrix: pd.DataFrame, interval: tuple[pd.DataFrame, pd.DataFrame] | None) -> dict[str, Any]:
@@ -165,15 +239,16 @@ class AuditReport:
         checks = f"{looked} check{'s' * (looked != 1)}"
         if not self.findings:
             return f"No finding in {checks}."
-        lines = [f"  {finding.severity:>8}  {finding.title}" for finding in self.findings]
+        lines = [f"  {finding.severity:>8}  {finding.title}{_promise(finding)}" for finding in self.findings]
         return "\n".join([f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)} in {checks}:", *lines])
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one line a finding, with evidence and tags as JSON text (what ``findings.parquet`` holds)."""
+        """Return one line a finding, with evidence as JSON text and the gain as columns (``findings.parquet``)."""
         columns = ["id", "kind", "severity", "title", "summary", "evidence", "count", "next_step", "handles"]
+        columns += ["gain", "gain_low", "gain_high", "gain_metric", "gain_action", "no_gain", "severity_from"]
         records = [
             {"id": number, **finding.to_dict(), "evidence": json.dumps(finding.to_dict()["evidence"]),
-             "handles": ", ".join(sorted(finding.handles))}
+             "handles": ", ".join(sorted(finding.handles)), **_gain_columns(finding.gain)}
             for number, finding in enumerate(self.findings)
         ]  # fmt: skip
         return pd.DataFrame(records, columns=columns)
