@@ -82,6 +82,8 @@ def methods() -> dict[str, Callable[[int], Any]]:
     for entry in catalogue.methods(handles="noise", task="classification"):
         if entry.needs or "classes" not in entry.supervision or not (entry.race or entry.kind == "loss"):
             continue
+        if entry.kind == "post-hoc":  # calibration: it hardly changes a prediction
+            continue
         made[entry.name] = _maker(entry.cls, entry.kind)
     return made
 

@@ -176,7 +176,9 @@ class Card:
     summary
         One line for tables; by default the first line of the class docstring.
     race
-        Whether `labelwise.advice` may enter it in a race as a classifier fitted by ``fit(X, y)``.
+        Whether `labelwise.advice` may enter it in a race as an estimator fitted by ``fit(X, y)``. Losses may in any case.
+    apart
+        One sentence that says why it races only when asked for by name; or, without `race`, why it cannot.
     """
 
     paper: int | None = None
@@ -190,6 +192,7 @@ class Card:
     needs: frozenset[str] = frozenset()
     requires: frozenset[str] = frozenset()
     race: bool = False
+    apart: str = ""
     summary: str = ""
     expected_failed_checks: dict[str, str] = field(default_factory=dict)
 

@@ -67,6 +67,8 @@ class Entry:
     """Of its claims together: ``shown`` if all are, ``mixed`` if some are, else ``not shown`` or ``opposite``; None
     where there is no claim."""
     summary: str
+    apart: str
+    """Why it races only when asked for by name, or cannot; empty where it races on its own accord."""
     cls: type[Any] = field(repr=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -223,7 +225,8 @@ def _entry(room: str, name: str, cls: type[Any]) -> Entry:
         name=name, import_path=path, room=room, kind=card.kind, paper=card.paper, title=title,
         handles=frozenset(card.handles), needs=card.needs, requires=card.requires, supervision=card.supervision,
         task=card.task, cost=card.cost, race=card.race, claim=_together(claims().get(path, ())),
-        summary=card.summary or (inspect.getdoc(cls) or "").split("\n", 1)[0], cls=cls,
+        summary=card.summary or (inspect.getdoc(cls) or "").split("\n", 1)[0], apart=card.apart,
+        cls=cls,
     )  # fmt: skip
 
 

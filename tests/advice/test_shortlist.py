@@ -8,8 +8,12 @@ import pytest
 from sklearn.datasets import load_iris
 
 from labelwise import catalogue
-from labelwise.advice import race, shortlist
+from labelwise.advice import Candidate, race, shortlist
+from labelwise.advice.shortlist import MOST_FOR_GAIN, WEIGHT, loudness
+from labelwise.audit.finding import Gain
 from labelwise.base import Estimate, InputError
+from labelwise.baselines import Baseline
+from labelwise.calibration import TemperatureScaling
 
 
 @dataclass
@@ -60,7 +64,7 @@ def test_rooms_take_turns_and_severity_leads():
 def entry(name, room, **more):
     base = {"handles": frozenset({"noise"}), "claim": None, "cost": "light", "kind": "learner", "race": True,
             "supervision": frozenset({"classes"}), "task": "classification", "needs": frozenset(),
-            "requires": frozenset()}  # fmt: skip
+            "requires": frozenset(), "apart": ""}  # fmt: skip
     cls = type(name, (), {"tune": {}})
     return SimpleNamespace(name=name, room=room, cls=cls, **(base | more))
 
@@ -69,6 +73,8 @@ def test_order_of_claims_cost_and_rooms(monkeypatch):
     entries = [
         entry("Heavy", "noisy", cost="heavy"),
         entry("Refuted", "noisy", claim="opposite"),
+        entry("Alone", "shift", claim="opposite"),
+        entry("Member", "noisy", apart="Heavy holds it."),
         entry("Shown", "noisy", claim="shown"),
         entry("Second", "losses"),
         entry("Other", "noisy", handles=frozenset({"imbalance"})),
@@ -80,7 +86,7 @@ def test_order_of_claims_cost_and_rooms(monkeypatch):
         entry("Plain", "learner", handles=frozenset()),
     ]
     monkeypatch.setattr(catalogue, "methods", lambda: entries)
-    assert [c.name for c in shortlist([NOISE])] == ["Shown", "Second", "Heavy", "Refuted", "Plain"]
+    assert [c.name for c in shortlist([NOISE])] == ["Shown", "Second", "Heavy", "Alone", "Refuted", "Plain"]
     assert [c.name for c in shortlist([NOISE], limit=3)] == ["Shown", "Second", "Plain"]
 
 
@@ -116,3 +122,49 @@ def test_a_member_of_a_family_races_only_when_asked_for():
     noisy = SimpleNamespace(severity="critical", handles=frozenset({"noise"}), title="Labels are wrong")
     assert "GCE" not in {candidate.name for candidate in shortlist([noisy], limit=50)}
     assert [candidate.name for candidate in shortlist([noisy], names=["GCE"])] == ["GCE"]
+
+
+def test_a_finding_that_promises_more_speaks_louder():
+    few = Found(frozenset({"few labels"}), "major")
+    promised = SimpleNamespace(
+        severity="major", handles=frozenset({"noise"}), title="Labels are wrong", gain=Gain(0.06, 0.04, 0.08)
+    )
+    unsure = SimpleNamespace(**{**vars(promised), "gain": Gain(0.06, -0.06, 0.2)})
+    mild = SimpleNamespace(**{**vars(promised), "severity": "info", "gain": Gain(0.5, 0.4, 0.6)})
+    assert loudness(few) == loudness(unsure) == WEIGHT["major"] < loudness(promised)
+    assert loudness(mild) == WEIGHT["info"] + MOST_FOR_GAIN < loudness(few)
+    assert "noise" in catalogue.find(shortlist([few, promised])[0].name).handles
+    assert (
+        "few labels"
+        in catalogue.find(shortlist([Found(frozenset({"few labels"}), "critical"), unsure])[0].name).handles
+    )
+
+
+def test_calibration_of_the_baseline_races_where_probabilities_are_compared():
+    assert "TemperatureScaling" not in {c.name for c in shortlist([NOISE], limit=50)}
+    chosen = {c.name: c for c in shortlist([], metric="log loss")}
+    assert {"TemperatureScaling", "VectorScaling", "Classifier"} <= set(chosen)
+    assert (
+        chosen["TemperatureScaling"].note == "Handles calibration; found: The race compares probabilities, by log loss."
+    )
+    built = chosen["TemperatureScaling"].build({"family": "mlp", "width": 32})
+    assert isinstance(built, TemperatureScaling)
+    assert (built.estimator.family, built.estimator.width, built.estimator.draws) == ("mlp", 32, 1)
+    assert [c.name for c in shortlist([], metric="log loss", names=["TemperatureScaling"])] == ["TemperatureScaling"]
+
+
+def test_calibrated_baseline_beats_an_overconfident_one_by_log_loss():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(240, 30))
+    y = (X[:, 0] + 2 * rng.normal(size=240) > 0).astype(int)
+    loose = Candidate("baseline", lambda params: Baseline(family="linear", penalty=1e-6, draws=1))
+    result = race(
+        X, y, shortlist([], names=["TemperatureScaling"]), loose, budget_seconds=None, draws=2, metric="log loss"
+    )
+    assert result.verdict == "beats baseline"
+
+
+def test_a_loss_of_real_targets_trains_the_plain_regressor():
+    (candidate,) = shortlist([], names=["AbsoluteError"], real=True)
+    assert type(candidate.build({})).__name__ == "Regressor"
+    assert type(candidate.build({}).criterion).__name__ == "AbsoluteError"

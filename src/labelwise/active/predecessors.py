@@ -23,8 +23,9 @@ Ints = NDArray[np.integer[Any]]
 
 def _card(year: int, reference: str) -> Card:
     return Card(
-        year=year, kind="estimator", handles=frozenset({"few labels"}), cost="light", race=True, reference=reference
-    )
+        year=year, kind="estimator", handles=frozenset({"few labels"}), cost="light", race=True, reference=reference,
+        apart="It is a predecessor that HAST is compared with, and HAST races in its place.",
+    )  # fmt: skip
 
 
 class UST(SelfTraining):

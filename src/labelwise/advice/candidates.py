@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -105,19 +106,25 @@ def describe(params: Params) -> str:
 def from_class(method: type, *, random_state: int | None = 0, name: str | None = None, note: str = "") -> Candidate:
     """Return a method class of the catalogue as a candidate, tuned over what its class says.
 
-    A drop-in loss is trained by the plain `labelwise.learner.Classifier`, and tuned together with its training.
+    A drop-in loss is trained by the plain `labelwise.learner.Classifier` or ``Regressor``, and tuned together with its
+    training.
     """
     tune: dict[str, Any] = dict(getattr(method, "tune", {}))
     if not (issubclass(method, Method) and method.card.kind == "loss"):
         return Candidate(name or method.__name__, lambda params: seeded(method(**params), random_state), tune, note)
-    from labelwise.learner import Classifier
+    from labelwise.learner import Classifier, Regressor
 
-    def trained(params: Params) -> Any:
-        training = {key: value for key, value in params.items() if key in Classifier.tune}
-        loss: Any = method(**{key: value for key, value in params.items() if key not in training})
-        return Classifier(criterion=loss, random_state=random_state, **training)
+    learner: Any = Regressor if method.card.task == "regression" else Classifier
+    return Candidate(
+        name or method.__name__, partial(_trained, method, learner, random_state), {**learner.tune, **tune}, note
+    )
 
-    return Candidate(name or method.__name__, trained, {**Classifier.tune, **tune}, note)
+
+def _trained(method: type, learner: Any, random_state: int | None, params: Params) -> Any:
+    """Return the plain learner with the loss, its hyper-parameters told apart from those of the training."""
+    training = {key: value for key, value in params.items() if key in learner.tune}
+    loss: Any = method(**{key: value for key, value in params.items() if key not in training})
+    return learner(criterion=loss, random_state=random_state, **training)
 
 
 def seeded(estimator: Any, random_state: int | None) -> Any:

@@ -91,6 +91,7 @@ class AutoProbe(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         kind="estimator",
         handles=frozenset({"few labels", "representation"}),
         cost="light",
+        race=True,
     )
 
     def fit(self, X: Any, y: Any) -> Self:

@@ -131,7 +131,12 @@ class Baseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
     ['left', 'right']
     """
 
-    card = Card(kind="estimator", cost="seconds", reference="Pedregosa et al. 2011, scikit-learn")
+    card = Card(
+        kind="estimator",
+        cost="seconds",
+        reference="Pedregosa et al. 2011, scikit-learn",
+        apart="It is the baseline that every race has.",
+    )
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit on the rows of `X` whose `y` is a label; -1, None and NaN mean unlabelled."""
@@ -193,6 +198,7 @@ class BaselineRegressor(Method, RegressorMixin, Tuned):  # type: ignore[misc]
     card = Card(
         kind="estimator", cost="seconds", supervision=frozenset({"real"}), task="regression",
         reference="Pedregosa et al. 2011, scikit-learn",
+        apart="It is the baseline that every race has.",
     )  # fmt: skip
 
     def fit(self, X: Any, y: Any) -> Self:

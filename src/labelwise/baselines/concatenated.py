@@ -252,6 +252,7 @@ class TwoStageFineTuning(ClassLearner):
         paper=106, year=2023, kind="learner", handles=frozenset({"representation"}), cost="heavy",
         reference="Zhang, Bottou: Learning useful representations for shifting tasks and distributions. ICML 2023.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        apart="It starts from a ConcatenatedProbe fitted to another task, which a race does not have.",
     )  # fmt: skip
 
     def fit(

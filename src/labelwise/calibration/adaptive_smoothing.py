@@ -155,6 +155,8 @@ class AdaptiveSmoothing(ClassifierMixin, Method, Fields):  # type: ignore[misc]
     card = Card(
         paper=125, year=2024, kind="post-hoc", handles=frozenset({"calibration"}), cost="heavy",
         reference="Bai, Anderson, Kim, Sojoudi, Adaptive Smoothing, SIMODS 2024.",
+        race=True,
+        apart="It gives up accuracy on plain rows to withstand attacked ones, which a race does not have.",
     )  # fmt: skip
 
     @classmethod

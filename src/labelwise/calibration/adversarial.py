@@ -55,6 +55,8 @@ class AdversarialTraining(ClassLearner):
         year=2018, kind="learner", handles=frozenset({"clean labels"}), cost="heavy",
         reference="Madry et al., Towards Deep Learning Models Resistant to Adversarial Attacks, ICLR 2018.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        race=True,
+        apart="It gives up accuracy on plain rows to withstand attacked ones, which a race does not have.",
     )  # fmt: skip
     tune = {"train": [Train(lr=lr, epochs=epochs) for lr in (1e-3, 3e-3) for epochs in (15, 40)]}
 

@@ -106,6 +106,8 @@ class CorrectnessAwareCalibration(Wrapper):
     card = Card(
         paper=86, year=2024, reference="Liu, Wang, Zou, Zou, Zheng: Optimizing Calibration by Gaining Aware ... (2024)",
         kind="post-hoc", handles=frozenset({"calibration"}), cost="light",
+        race=True,
+        apart="It mends probabilities more than predictions, so it races where the metric is log loss.",
     )  # fmt: skip
     tune = {"hidden": [8, 16], "lr": [0.003, 0.01], "loss": ["squared", "absolute"]}
 

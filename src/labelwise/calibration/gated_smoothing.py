@@ -159,6 +159,8 @@ class GatedSmoothing(ClassLearner):
         paper=125, year=2024, kind="learner", handles=frozenset({"calibration"}), cost="heavy",
         reference="Bai, Anderson, Kim, Sojoudi, Adaptive Smoothing, SIMODS 2024.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        race=True,
+        apart="It gives up accuracy on plain rows to withstand attacked ones, which a race does not have.",
     )  # fmt: skip
 
     @classmethod

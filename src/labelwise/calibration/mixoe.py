@@ -115,6 +115,7 @@ class MixOE(ClassLearner):
         paper=111, year=2023, kind="learner", handles=frozenset({"calibration", "open set"}), cost="light",
         needs=frozenset({"outliers"}), reference="Zhang et al., Mixture Outlier Exposure, WACV 2023.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        apart="It needs outliers, marked as such, to train against.",
     )  # fmt: skip
     tune = {"weight": [0.5, 1.0], "exposure_lr": [3e-4, 1e-3]}
 

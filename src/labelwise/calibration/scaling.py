@@ -64,7 +64,15 @@ class TemperatureScaling(Calibrator):
     (20000, 4)
     """
 
-    card = Card(year=2017, reference=GUO, kind="post-hoc", handles=HANDLES, cost="light")
+    card = Card(
+        year=2017,
+        reference=GUO,
+        kind="post-hoc",
+        handles=HANDLES,
+        cost="light",
+        race=True,
+        apart="It mends probabilities more than predictions, so it races where the metric is log loss.",
+    )
     preserves_argmax: ClassVar[bool] = True
 
     def _fit_map(self, likelihood: Likelihood) -> ScoreMap:
@@ -101,7 +109,15 @@ class VectorScaling(Calibrator):
     array([0.5, 0.5, 0.5])
     """
 
-    card = Card(year=2017, reference=GUO, kind="post-hoc", handles=HANDLES, cost="light")
+    card = Card(
+        year=2017,
+        reference=GUO,
+        kind="post-hoc",
+        handles=HANDLES,
+        cost="light",
+        race=True,
+        apart="It mends probabilities more than predictions, so it races where the metric is log loss.",
+    )
 
     def _fit_map(self, likelihood: Likelihood) -> ScoreMap:
         return fit_weights(likelihood, full=False)
@@ -145,6 +161,8 @@ class MatrixScaling(Calibrator):
     card = Card(
         year=2019, kind="post-hoc", handles=HANDLES, cost="light",
         reference="Kull, Perello-Nieto, Kaengsepp, Silva Filho, Song, Flach. NeurIPS 2019.",
+        race=True,
+        apart="It mends probabilities more than predictions, so it races where the metric is log loss.",
     )  # fmt: skip
 
     def _fit_map(self, likelihood: Likelihood) -> ScoreMap:

@@ -81,6 +81,7 @@ class ClassRelationDistillation(Discovery, ClassLearner):
     card = Card(
         paper=206, year=2023, kind="learner", handles=frozenset({"unseen classes"}), cost="heavy",
         reference="Gu et al.: Class-relation Knowledge Distillation for Novel Class Discovery. ICCV 2023.",
+        apart="It finds classes that nobody has labelled, and a race can only score classes that have labels.",
     )  # fmt: skip
     tune = {"weight": [0.03, 0.1, 0.3], "train": [Train(lr=lr, epochs=40) for lr in (1e-3, 3e-3)]}
 

@@ -92,6 +92,7 @@ class GaussianMixturePrototypes(Discovery, SemiSupervised):
     card = Card(
         paper=9, year=2023, kind="learner", handles=frozenset({"unseen classes", "few labels"}), cost="heavy",
         reference="Zhao, Wen, Han: Learning Semi-supervised Gaussian Mixture Models for Generalized Category Discovery.",
+        apart="It finds classes that nobody has labelled, and a race can only score classes that have labels.",
     )  # fmt: skip
     tune = {"scale": [None, 0.005, 0.02], "temperature": [0.1, 0.3]}
 

@@ -85,6 +85,7 @@ class HypersphericalClassifier(OpenSet, ClassLearner):
         paper=65, year=2021, kind="learner", handles=frozenset({"unseen classes", "open set"}), cost="light",
         reference="Hyperspherical embedding for novel class classification, 2021.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        race=True,
     )  # fmt: skip
     tune = {"scale": [10.0, 20.0], "train": [Train(lr=lr, epochs=30) for lr in (1e-3, 3e-3)]}
 

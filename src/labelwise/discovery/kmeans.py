@@ -48,6 +48,7 @@ class NCDKMeans(DiscoveryEstimator):
 
     card = Card(
         paper=216, year=2023, kind="estimator", handles=frozenset({"unseen classes"}), reference=REFERENCE, cost="seconds",
+        apart="It finds classes that nobody has labelled, and a race can only score classes that have labels.",
     )  # fmt: skip
 
     @classmethod

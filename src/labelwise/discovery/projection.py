@@ -103,6 +103,7 @@ class ProjectionBasedDiscovery(Discovery, ClassLearner):
 
     card = Card(
         paper=216, year=2023, kind="learner", handles=frozenset({"unseen classes"}), reference=REFERENCE, cost="light",
+        apart="It finds classes that nobody has labelled, and a race can only score classes that have labels.",
     )  # fmt: skip
     tune = {
         "weight": [0.1, 0.3, 0.6], "dropout": [0.0, 0.2],

@@ -59,6 +59,7 @@ class NCDSpectral(DiscoveryEstimator):
 
     card = Card(
         paper=216, year=2023, kind="estimator", handles=frozenset({"unseen classes"}), reference=REFERENCE, cost="seconds",
+        apart="It finds classes that nobody has labelled, and a race can only score classes that have labels.",
     )  # fmt: skip
     tune = {"n_components": [5, 10, 20], "least_similarity": [0.001, 0.05, 0.5]}
 

@@ -40,7 +40,13 @@ class AUL(Loss):
     0.625
     """
 
-    card = Card(year=2021, kind="loss", handles=frozenset({"noise"}), reference=_ASYMMETRIC)
+    card = Card(
+        year=2021,
+        kind="loss",
+        handles=frozenset({"noise"}),
+        reference=_ASYMMETRIC,
+        apart="It is one half of ActivePassive, which races in its place.",
+    )
     tune = {"a": [1.1, 1.5, 3.0, 6.0], "q": [0.5, 1.5, 3.0]}
 
     def __init__(self, a: float = 5.5, q: float = 3.0) -> None:
@@ -79,7 +85,13 @@ class AGCE(Loss):
     0.875
     """
 
-    card = Card(year=2021, kind="loss", handles=frozenset({"noise"}), reference=_ASYMMETRIC)
+    card = Card(
+        year=2021,
+        kind="loss",
+        handles=frozenset({"noise"}),
+        reference=_ASYMMETRIC,
+        apart="It is one half of ActivePassive, which races in its place.",
+    )
     tune = {"a": [0.1, 0.6, 1.8, 6.0], "q": [0.2, 0.6, 1.5]}
 
     def __init__(self, a: float = 0.6, q: float = 0.6) -> None:
@@ -138,6 +150,16 @@ class ActivePassive(Loss):
         self.parts = nn.ModuleList(deepcopy(part) for part in parts)
         self.reads_index = any(part.reads_index for part in parts)
         self.weights = (float(weights[0]), float(weights[1]))
+
+    @property
+    def active(self) -> Loss:
+        """The active part."""
+        return self.parts[0]  # type: ignore[return-value]
+
+    @property
+    def passive(self) -> Loss:
+        """The passive part."""
+        return self.parts[1]  # type: ignore[return-value]
 
     def bind(self, n_rows: int, n_classes: int) -> Self:
         """Make room for the state of the parts."""

@@ -83,6 +83,7 @@ class CrossEntropy(Loss):
     card = Card(
         year=1989, reference="Bridle, Training stochastic model recognition algorithms as networks, 1989.",
         kind="loss", handles=frozenset({"clean labels"}), cost="light",
+        apart="The plain Classifier trains with it.",
     )  # fmt: skip
 
     def __init__(self, smoothing: float = 0.0) -> None:

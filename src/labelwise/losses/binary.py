@@ -53,6 +53,7 @@ class SquaredError(Loss):
     card = Card(
         year=None, kind="loss", handles=frozenset({"clean labels"}), task="regression",
         supervision=frozenset({"real"}), reference="Least squares.",
+        apart="The plain Regressor trains with it.",
     )  # fmt: skip
 
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:

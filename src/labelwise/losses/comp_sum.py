@@ -84,6 +84,7 @@ class GCE(CompSum):
     card = Card(
         paper=None, year=2018, kind="loss", handles=frozenset({"noise"}),
         reference="Zhang and Sabuncu, Generalized Cross Entropy Loss, NeurIPS 2018.",
+        apart="It is one setting of CompSum, which races in its place.",
     )  # fmt: skip
     tune = {"q": [0.3, 0.5, 0.7, 0.9]}
 

@@ -76,7 +76,13 @@ class ForwardCorrection(_Correction):
     2.3026
     """
 
-    card = Card(year=2017, kind="loss", handles=frozenset({"noise"}), reference=_REFERENCE)
+    card = Card(
+        year=2017,
+        kind="loss",
+        handles=frozenset({"noise"}),
+        reference=_REFERENCE,
+        apart="LossCorrection estimates its noise matrix, and races in its place.",
+    )
     tune = {"rate": [0.1, 0.2, 0.4, 0.6]}
 
     def prepared(self, noise: NoiseMatrix) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -127,7 +133,13 @@ class BackwardCorrection(_Correction):
     0.6931
     """
 
-    card = Card(year=2017, kind="loss", handles=frozenset({"noise"}), reference=_REFERENCE)
+    card = Card(
+        year=2017,
+        kind="loss",
+        handles=frozenset({"noise"}),
+        reference=_REFERENCE,
+        apart="LossCorrection estimates its noise matrix, and races in its place.",
+    )
     tune = {"rate": [0.1, 0.2, 0.4]}
 
     def prepared(self, noise: NoiseMatrix) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -55,6 +55,7 @@ class EnsLoss(Loss):
     card = Card(
         paper=58, year=2024, kind="loss", handles=frozenset({"clean labels"}), cost="light",
         reference="Dai, EnsLoss: Stochastic Calibrated Loss Ensembles for Preventing Overfitting in Classification, 2024.",
+        apart="It draws at random among losses that each do as well, and nothing in a table asks for that.",
     )  # fmt: skip
     tune = {"powers": [(0.0, 1.0), (-1.0, 1.0)], "period": [1, 10]}
 

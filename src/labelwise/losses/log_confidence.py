@@ -57,6 +57,7 @@ class LogConfidence(Loss):
     card = Card(
         paper=88, year=2024, kind="loss", handles=frozenset({"noise"}), cost="light",
         reference="Mallen, Belrose, Balancing Label Quantity and Quality for Scalable Elicitation, 2024.",
+        apart="It is the loss of SequentialFineTuning, whose first stage it serves.",
     )  # fmt: skip
     tune = {"peak": [0.25, 0.5, 0.75]}
     step: Tensor

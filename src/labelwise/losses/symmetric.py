@@ -34,6 +34,7 @@ class MAE(Loss):
     card = Card(
         year=2017, kind="loss", handles=frozenset({"noise"}),
         reference="Ghosh, Kumar and Sastry, Robust Loss Functions under Label Noise for Deep Neural Networks, AAAI 2017.",
+        apart="It is the robust half of SCE and ActivePassive, which race in its place.",
     )  # fmt: skip
 
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
@@ -63,6 +64,7 @@ class RCE(Loss):
     card = Card(
         year=2019, kind="loss", handles=frozenset({"noise"}),
         reference="Wang et al., Symmetric Cross Entropy for Robust Learning with Noisy Labels, ICCV 2019.",
+        apart="It is one half of SCE, which races in its place.",
     )  # fmt: skip
 
     def __init__(self, log_zero: float = math.log(1e-4)) -> None:
@@ -93,6 +95,7 @@ class NCE(Loss):
     card = Card(
         year=2020, kind="loss", handles=frozenset({"noise"}),
         reference="Ma et al., Normalized Loss Functions for Deep Learning with Noisy Labels, ICML 2020.",
+        apart="It is one half of ActivePassive, which races in its place.",
     )  # fmt: skip
 
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:

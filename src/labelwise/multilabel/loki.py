@@ -99,6 +99,7 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         handles=frozenset({"unseen classes"}),
         needs=frozenset({"distances"}),
         cost="light",
+        apart="It needs the distances between classes, which a table of rows does not hold.",
     )
 
     def fit(self, X: Any, y: Any) -> Self:

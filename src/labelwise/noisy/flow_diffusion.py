@@ -109,6 +109,7 @@ class LabelWeightedDiffusion(Method, Fields):
         paper=245, year=2024, kind="estimator", handles=frozenset({"noise"}), supervision=frozenset(),
         needs=frozenset({"graph"}), task="any", cost="seconds",
         reference="Back de Luca, Fountoulakis, Yang: Local Graph Clustering with Noisy Labels. ICLR 2024.",
+        apart="It finds one cluster in a graph, not a class for every row.",
     )  # fmt: skip
     tune = {"disagree": [0.01, 0.05, 0.1, 1.0]}
 

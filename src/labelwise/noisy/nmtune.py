@@ -115,6 +115,8 @@ class NMTune(ClassLearner):
         paper=234, year=2024, kind="learner", handles=frozenset({"noise", "representation"}), cost="light",
         reference="Chen et al., Understanding and Mitigating the Label Noise in Pre-training on Downstream Tasks, 2024.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        race=True,
+        apart="It mends features of a network that was pre-trained on wrong labels, and no check can see whether yours was.",
     )  # fmt: skip
     tune = {
         "consistency": [0.1, 1.0, 10.0],

@@ -103,6 +103,7 @@ class NormalizedLogisticRegression(Method, ClassifierMixin, Fields):  # type: ig
     card = Card(
         paper=73, year=2025, kind="estimator", handles=frozenset({"imbalance"}), cost="seconds",
         reference="Tyurin, From Logistic Regression to the Perceptron Algorithm, AAAI 2025.",
+        apart="It gives classes without probabilities, for rows that a plane separates.",
     )  # fmt: skip
     tune = {"step": [0.1, 1.0, 10.0, 100.0], "update": list(get_args(Update)[:2])}
 

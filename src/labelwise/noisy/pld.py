@@ -121,6 +121,7 @@ class PLDRecommender(Learner):
         paper=121, year=2025, kind="learner", handles=frozenset({"noise"}), supervision=frozenset(), task="any",
         needs=frozenset({"interactions"}), cost="light",
         reference="Zhang et al.: Personalized Denoising Implicit Feedback for Robust Recommender System. WWW 2025.",
+        apart="It ranks items for users from their clicks.",
     )  # fmt: skip
     tune = {"tau": [0.05, 0.1, 0.3], "penalty": [1e-4, 1e-3, 1e-2], "within": ["user", "none"]}
 

@@ -68,6 +68,8 @@ class SmoothAdversarial(ClassLearner):
         paper=74, year=2023, kind="learner", handles=frozenset({"covariate shift"}), cost="heavy",
         reference="Mao, Mohri and Zhong, Cross-Entropy Loss Functions: Theoretical Analysis and Applications, ICML 2023.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        race=True,
+        apart="It gives up accuracy on plain rows to withstand attacked ones, which a race does not have.",
     )  # fmt: skip
     tune = {"nu": [0.3, 1.0, 3.0], "tau": [0.4, 1.0], "train": [Train(lr=lr, epochs=40) for lr in (1e-3, 3e-3)]}
 

@@ -80,6 +80,7 @@ class BiasAwareRegressor(Regressor):
         task="regression", needs=frozenset({"trusted"}), cost="light",
         reference="Bukharin et al.: Machine Learning Force Fields with Data Cost Aware Training. ICML 2023.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        apart="It must be told which rows are trusted; a race scores by those rows, and tells no method.",
     )  # fmt: skip
     tune = {"bandwidth": [0.5, 1.0, 2.0], "finetune_rate": [0.1, 0.3, 1.0]}
 

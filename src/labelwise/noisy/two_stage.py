@@ -74,6 +74,7 @@ class SequentialFineTuning(ClassLearner):
         paper=88, year=2024, kind="learner", handles=frozenset({"noise"}), needs=frozenset({"trusted"}), cost="light",
         reference="Mallen, Belrose, Balancing Label Quantity and Quality for Scalable Elicitation, 2024.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        apart="It must be told which rows are trusted; a race scores by those rows, and tells no method.",
     )  # fmt: skip
     tune = {"head": ["random", "means"]}
 

@@ -74,6 +74,7 @@ class AttentionVAT(SemiSupervised):
         paper=161, year=2022, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="light",
         reference="Kitada, Iyatomi: Making Attention Mechanisms More Robust and Interpretable with VAT, 2022.",
         needs=frozenset({"texts"}),
+        apart="It reads words; all methods of a race read the same encoded rows.",
     )  # fmt: skip
     tune = {"radius": [0.3, 1.0, 3.0], "train": [Train(lr=lr, epochs=10, batch_size=32) for lr in (1e-3, 3e-3)]}
 

@@ -97,6 +97,7 @@ class MultiPathConsistency(RegressorMixin, Learner):  # type: ignore[misc]
         paper=144, year=2024, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="heavy",
         supervision=frozenset({"real"}), task="regression", needs=frozenset({"pictures"}),
         reference="Zhou et al., MultiAugs, 2024.",
+        apart="Its targets are places in a picture, which a race cannot tell from other numbers.",
     )  # fmt: skip
     tune = {"weight": [0.3, 1.0, 3.0], "train": [Train(lr=lr, epochs=60, batch_size=32) for lr in (2e-3, 5e-3)]}
 

@@ -75,6 +75,7 @@ class ImageTranslation(SemiSupervised):
     card = Card(
         paper=24, year=2025, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="heavy",
         needs=frozenset({"pictures"}), reference="Manni et al., SPARSE, 2025.",
+        race=True,
     )  # fmt: skip
     tune = {"every": [2, 5], "train": [Train(lr=lr, epochs=60, batch_size=24) for lr in (1e-3, 3e-3)]}
 

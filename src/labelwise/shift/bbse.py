@@ -72,6 +72,7 @@ class BBSE(LabelShift):
         handles=frozenset({"label shift"}),
         needs=frozenset({"target rows"}),
         cost="light",
+        apart="It fits a model to the class shares of other rows; folds of the training rows cannot show what that gains.",
     )
 
     def _estimate(self, scores: Scores, rng: np.random.Generator) -> tuple[PriorInterval, ShiftTest]:

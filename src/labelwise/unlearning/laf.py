@@ -94,6 +94,7 @@ class LAF(ClassLearner):
         paper=8, year=2024, kind="learner", handles=frozenset({"forgetting"}), needs=frozenset({"forget"}), cost="light",
         reference="Shen et al., Label-Agnostic Forgetting, ICLR 2024.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
+        apart="It removes rows from a model that is fitted already.",
     )  # fmt: skip
 
     def fit(

@@ -76,6 +76,7 @@ class DawidSkene(EMLabelModel):
         handles=frozenset({"votes", "noise"}),
         supervision=frozenset({"votes"}),
         cost="seconds",
+        apart="It turns votes into labels; a run does that before the race, for every method alike.",
     )
 
     def _learn(self, tally: Tally) -> None:
@@ -133,6 +134,7 @@ class OneCoin(EMLabelModel):
         handles=frozenset({"votes", "noise"}),
         supervision=frozenset({"votes"}),
         cost="seconds",
+        apart="It turns votes into labels; a run does that before the race, for every method alike.",
     )
 
     def _learn(self, tally: Tally) -> None:

@@ -32,7 +32,8 @@ class MajorityVote(LabelModel):
     """
 
     card = Card(
-        kind="estimator", handles=frozenset({"votes"}), supervision=frozenset({"votes"}), cost="seconds"
+        kind="estimator", handles=frozenset({"votes"}), supervision=frozenset({"votes"}), cost="seconds",
+        apart="It turns votes into labels; a run does that before the race, for every method alike.",
     )  # fmt: skip
 
     def _fit(self, answers: Answers, known: Ints) -> None:

@@ -76,6 +76,7 @@ class VoteClassifier(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         supervision=frozenset({"votes"}),
         cost="light",
         needs=frozenset({"votes"}),
+        apart="It turns votes into labels; a run does that before the race, for every method alike.",
     )
 
     def fit(self, X: Any, y: Any = None, votes: Any = None, sample_weight: ArrayLike | None = None) -> Self:
