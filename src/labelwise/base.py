@@ -5,10 +5,12 @@ Nothing here imports torch: a method without a network costs no more than scikit
 
 from __future__ import annotations
 
+import importlib
 import math
 import numbers
 import types
 import typing
+from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import (
@@ -26,12 +28,46 @@ from typing import (
 
 from sklearn.base import BaseEstimator
 
+from labelwise.rows import reads_rows, takes_rows
+
 UNLABELED = -1
 """The code of a row without a label, in every array of class codes."""
 
 
 class InputError(ValueError):
     """Bad input from the user: the message names the argument, what was found, what is accepted and what to do."""
+
+
+def require(module: str, extra: str, why: str = "") -> Any:
+    """Import an optional package, or say which extra of labelwise brings it.
+
+    Parameters
+    ----------
+    module
+        What to import.
+    extra
+        The extra of labelwise that installs it.
+    why
+        What needs it, for the message.
+
+    Raises
+    ------
+    ImportError
+        When it is not installed.
+
+    Examples
+    --------
+    >>> require("math", extra="onnx").floor(1.5)
+    1
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
+            raise  # it is there, and something it needs is not: its own message says more
+        package = module.split(".")[0].replace("_", "-")
+        told = f"{why or 'this'} needs {package}, which is not installed."
+        raise ImportError(f"{told} Install it with: pip install 'labelwise[{extra}]'.", name=module) from error
 
 
 def _is_number(value: Any) -> TypeGuard[numbers.Real]:
@@ -111,6 +147,13 @@ def _problem(annotation: Any, value: Any) -> str | None:
     return None
 
 
+def _nested_class(owner: Any, name: str) -> type[Fields] | None:
+    """Return the one class with fields of its own that a field may hold."""
+    options = get_args(_annotations(owner).get(name)) or ()
+    found = [option for option in options if isinstance(option, type) and issubclass(option, Fields)]
+    return found[0] if len(found) == 1 else None
+
+
 @dataclass_transform(kw_only_default=True)
 class Fields(BaseEstimator):  # type: ignore[misc]
     """A class whose annotated body is its constructor: the hyper-parameters, their types, ranges and defaults, once.
@@ -130,6 +173,26 @@ class Fields(BaseEstimator):  # type: ignore[misc]
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclass(kw_only=True, eq=False, repr=False)(cls)
+        for name, value in list(vars(cls).items()):
+            if takes_rows(value):
+                setattr(cls, name, reads_rows(value))
+
+    def set_params(self, **params: Any) -> Self:
+        """Set hyper-parameters, nested ones by ``field__name``.
+
+        A nested name of a field that is None first puts the default object there (``train__epochs=5`` on an estimator whose
+        `train` is None sets ``Train(epochs=5)``); an object that is the class's default is copied before it is changed.
+        """
+        for name in {key.partition("__")[0] for key in params if "__" in key} - set(params):
+            value = getattr(self, name, None)
+            if value is None:
+                made = _nested_class(type(self), name)
+                if made is not None:
+                    setattr(self, name, made())
+            elif value is getattr(type(self), name, None) and hasattr(value, "set_params"):
+                setattr(self, name, deepcopy(value))
+        super().set_params(**params)
+        return self
 
     def check_fields(self) -> Self:
         """Raise `InputError` for the first field outside its declared type or range; return self."""

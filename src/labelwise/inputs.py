@@ -28,6 +28,7 @@ class Inputs:
 
     def fit(self, X: Any, y: Any = None) -> NDArray[Any]:
         """Learn modality, shape and scale from X and return the rows."""
+        check_texts(X)
         self.modality = modality_of(X)
         rows = self._rows(X, reset=True, y=y)
         self.shape = (*rows.shape[1:], self.tokenizer.vocabulary) if self.modality == "tokens" else rows.shape[1:]
@@ -40,6 +41,7 @@ class Inputs:
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Return the rows of new data; raise `InputError` when modality or shape differ from those of fit."""
+        check_texts(X)
         found = modality_of(X)
         if found != self.modality:
             raise InputError(f"X holds {found}, but {type(self.owner).__name__} was fitted on {self.modality}.")
@@ -77,6 +79,15 @@ def modality_of(X: Any) -> str:
     ):
         return "tokens"
     return {3: "series", 4: "images"}.get(getattr(X, "ndim", 2), "vectors")
+
+
+def check_texts(X: Any) -> None:
+    """Raise `InputError` for a list that begins with texts and goes on with something else."""
+    if not isinstance(X, (list, tuple)) or not X or not isinstance(X[0], str):
+        return
+    wrong = next((row for row, text in enumerate(X) if not isinstance(text, str)), None)
+    if wrong is not None:
+        raise InputError(f"X holds texts, but row {wrong} is {X[wrong]!r}. Give every row a text; '' is one.")
 
 
 def _channels_first(images: NDArray[Any]) -> NDArray[Any]:

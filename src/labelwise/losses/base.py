@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
+from copy import deepcopy
+from inspect import signature
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,29 @@ class Loss(Method, nn.Module):
 
     reads_index = False
     """Whether the loss keeps state per row, and so needs `bind` before and `index` at every call."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, as scikit-learn's searches read them (``criterion__weight``)."""
+        return {name: getattr(self, name) for name in _arguments(type(self)) if hasattr(self, name)}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change constructor's arguments; state per row is forgotten.
+
+        Raises
+        ------
+        InputError
+            For a name that the constructor does not have.
+        """
+        known = self.get_params()
+        unknown = sorted(set(params) - set(_arguments(type(self))))
+        if unknown:
+            raise InputError(f"{type(self).__name__} has no parameter {unknown[0]!r}. It has {sorted(known)}.")
+        if params:
+            self.__dict__ = type(self)(**{**known, **params}).__dict__
+        return self
+
+    def __sklearn_clone__(self) -> Self:
+        return deepcopy(self)
 
     def bind(self, n_rows: int, n_classes: int) -> Self:
         """Make room for per-row state of `n_rows` training rows; return self. Stateless losses do nothing."""
@@ -70,6 +95,11 @@ class Loss(Method, nn.Module):
     def extra_repr(self) -> str:
         """Show the constructor's arguments."""
         return ", ".join(f"{k}={v}" for k, v in vars(self).items() if isinstance(v, (int, float)) and k != "training")
+
+
+def _arguments(cls: type[Loss]) -> tuple[str, ...]:
+    """Return the names of the constructor's arguments; a loss without a constructor has torch's, and so none."""
+    return () if cls.__init__ is nn.Module.__init__ else tuple(signature(cls).parameters)
 
 
 class CrossEntropy(Loss):

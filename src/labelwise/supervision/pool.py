@@ -100,12 +100,13 @@ def check_every_class(y: Any) -> None:
         Naming the categories, and how many rows are labelled.
     """
     categories = getattr(getattr(y, "dtype", None), "categories", None)
-    if categories is None:
+    if categories is None or not hasattr(categories, "__iter__"):  # polars' Categorical shares its categories
         return
-    seen = set(np.asarray(y, dtype=object)[~np.asarray(y.isna())])
+    labels = y.to_list() if hasattr(y, "to_list") else list(y)
+    seen = {label for label in labels if label is not None and label == label}
     empty = [name for name in categories if name not in seen]
     if empty:
-        labelled = int((~np.asarray(y.isna())).sum())
+        labelled = sum(label is not None and label == label for label in labels)
         raise InputError(
             f"y has {len(categories)} categories but no labelled row of {empty[:5]} ({labelled} rows are labelled). "
             "Label at least one row of each, or drop the category."
