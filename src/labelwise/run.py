@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.advice import RaceResult, baseline_for, race, shortlist
+from labelwise.advice import RaceResult, baseline_for, considered, race, shortlist
 from labelwise.advice.score import choose
 from labelwise.audit import AuditReport, audit
 from labelwise.base import InputError
@@ -142,7 +142,8 @@ def _race(
     """Race the methods that the findings ask for against the tuned baseline, on training rows only."""
     train = np.flatnonzero(~data.test)
     image = data.X.ndim == 4
-    candidates = shortlist(list(report), real=data.real, image=image, names=job.methods, random_state=job.seed)
+    asked: dict[str, Any] = {"real": data.real, "image": image, "names": job.methods, "metric": job.metric}
+    candidates = shortlist(report, random_state=job.seed, **asked)
     baseline = baseline_for(
         int(np.prod(data.X.shape[1:])),
         max(2, data.targets.n_classes),
@@ -162,6 +163,7 @@ def _race(
         "metric": result.metric, "level": result.level, "baseline": result.baseline.name, "chosen": result.chosen.name,
         "verdict": result.verdict, "reason": result.reason, "folds": result.folds, "repeats": result.repeats,
         "shortlist": [{"method": c.name, "why": c.note} for c in candidates], "seconds": result.seconds,
+        "considered": [one.to_dict() for one in considered(report, **asked)],
     }  # fmt: skip
     return result
 
