@@ -53,6 +53,8 @@ class Job:
         Stop after the audit: no race, no model.
     pool
         Table of further unlabelled rows with the same columns; its labels, if any, are not used.
+    label_cost
+        Price of one label, >= 0, in any currency: the report then tells what more labels cost.
     answers, rounds, fingerprint
         Of a labelling session (`labelwise.session.reopen`): labels ``row, label`` that replace those of the table, what
         earlier rounds came to, and the digest the table must have.
@@ -81,6 +83,7 @@ class Job:
     image_size: int = 32
     audit_only: bool = False
     pool: Any = None
+    label_cost: float | None = None
     answers: pd.DataFrame | None = None
     rounds: list[dict[str, Any]] = field(default_factory=list)
     fingerprint: str | None = None

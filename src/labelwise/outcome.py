@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,18 @@ MAX_QUERIES = 1000
 PREVIEW = 200
 
 
+@dataclass(frozen=True)
+class Held:
+    """Predicted class codes or numbers ``(n,)`` of all rows, and the mask of training rows predicted out of fold."""
+
+    prediction: NDArray[Any]
+    fresh: NDArray[np.bool_]
+
+
 def write_predictions(
     job: Job, data: Understood, report: AuditReport, result: RaceResult, model: Model, directory: RunDirectory,
     info: dict[str, Any],
-) -> None:  # fmt: skip
+) -> Held:  # fmt: skip
     """Write a prediction for every row (out of fold for training rows), the scores, and the next rows to label."""
     train = np.flatnonzero(~data.test)
     fresh = np.zeros(len(data.X), bool)
@@ -32,11 +41,13 @@ def write_predictions(
     if data.real:
         prediction = np.asarray(model.estimator.predict(data.X), dtype=np.float64).reshape(len(data.X), -1)
         prediction[fresh] = held_out
-        table = pd.DataFrame({"prediction": prediction[:, 0]})
+        held = Held(prediction[:, 0], fresh)
+        table = pd.DataFrame({"prediction": held.prediction})
         info["scores"] = _regression_scores(data, prediction[:, 0], fresh, job.seed)
     else:
         proba = model.proba(data.X)
         proba[fresh] = held_out
+        held = Held(proba.argmax(axis=1), fresh)
         table = proba_frame(proba, list(model.classes or []))
         info["scores"] = _class_scores(data, proba, fresh, list(map(str, model.classes or [])), job.seed)
         info["scores"]["table_labels"] = _on_table_labels(job, data, proba, fresh)
@@ -47,6 +58,7 @@ def write_predictions(
     table["split"] = np.where(data.test, "test", "train")
     table["flagged"] = np.isin(table["row"], report.flagged()["row"])
     directory.parquet("predictions.parquet", table)
+    return held
 
 
 def _class_scores(

@@ -16,6 +16,7 @@ from labelwise.audit import AuditReport, audit
 from labelwise.base import InputError
 from labelwise.data import make_encoder
 from labelwise.data.cache import encoded, fitted
+from labelwise.insights import insights
 from labelwise.job import Job, Understood, class_counts, opening, understand
 from labelwise.model import Model
 from labelwise.outcome import three_things, write_flagged, write_predictions
@@ -69,16 +70,21 @@ def run(job: Job, listener: Listener | None = None) -> Path:
     info["audit"] = _audit_info(report, data)
     directory.parquet("findings.parquet", report.to_frame())
     clock.lap("audit")
+    result = held = None
     if not job.audit_only:
         result = _race(job, data, report, directory.work / "race", info, tell)
         directory.parquet("leaderboard.parquet", result.leaderboard)
         clock.lap("race")
         model = _fit(data, result, tell)
-        write_predictions(job, data, report, result, model, directory, info)
+        held = write_predictions(job, data, report, result, model, directory, info)
         save(model, directory.work / "model", overwrite=True)
         info["model"] = {"path": "model", "method": result.chosen.name}
         clock.lap("fit")
     write_flagged(data, report, directory)
+    tell.step("look", 0.0, "slices, learning curve, map")
+    insights(job, data, report, result, held, directory, info)
+    tell.step("look", 1.0)
+    clock.lap("look")
     info["rounds"] = [*job.rounds, this_round(info, job)]
     info |= {"status": "complete", "three_things": three_things(info), "seconds": clock.seconds}
     return _finish(directory, info, clock)
@@ -89,6 +95,8 @@ def _check_choices(job: Job, data: Understood) -> None:
     if job.methods is not None:
         shortlist([], real=data.real, image=data.roles.image is not None, names=job.methods)
     choose(job.metric, None if data.real else class_counts(data.targets), data.real)
+    if job.label_cost is not None and not 0 <= job.label_cost < float("inf"):
+        raise InputError(f"--label-cost must be the price of one label, 0 or more. Got {job.label_cost:g}.")
 
 
 def prepare(job: Job, listener: Listener | None = None) -> Understood:

@@ -18,7 +18,7 @@ from labelwise.cli.guard import INTERRUPTED
 
 FILES = {
     "run.json", "findings.parquet", "leaderboard.parquet", "predictions.parquet", "flagged.csv", "queries.csv",
-    "report.html", "model",
+    "map.parquet", "examples.parquet", "report.html", "model",
 }  # fmt: skip
 
 

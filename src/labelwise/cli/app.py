@@ -66,6 +66,8 @@ def run(
         typer.Option(help="With --resume: file of finished labels, a filled query table or a Label Studio or Argilla "
                           "export (repeatable)."),
     ] = None,
+    label_cost: Annotated[float | None, typer.Option(help="Price of one label: the report tells what more labels cost.")]
+    = None,
     overwrite: Overwrite = False, json: Json = False,
 ) -> None:  # fmt: skip
     """Audit a table, race methods against the baseline, train the winner, and write a report.
@@ -77,7 +79,7 @@ def run(
         json=json, source=table, label=label, text=text, image=image, features=features, votes=votes, domain=domain,
         group=group, weight=weight, trusted=trusted, task=task, test=test, budget=budget, out=out, seed=seed,
         metric=metric, methods=method, text_model=text_model, resume=resume, overwrite=overwrite, pool=pool,
-        answers=answers or [],
+        answers=answers or [], label_cost=label_cost,
     )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from labelwise.run import Listener
 
-TITLES = {"encode": "Encoding", "audit": "Auditing", "race": "Racing", "fit": "Training"}
+TITLES = {"encode": "Encoding", "audit": "Auditing", "race": "Racing", "fit": "Training", "look": "Looking"}
 
 
 class Progress(Listener):
