@@ -45,11 +45,11 @@ def spoiled(truth: pd.Series, rng: np.random.Generator) -> pd.Series:
 def _texts(rng: np.random.Generator) -> tuple[pd.DataFrame, str, dict[str, Any]]:
     """Sentences of three topics, whose words leave little doubt."""
     words = {
-        "card": "card chip plastic contactless pin limit delivery expired frozen replace".split(),
-        "transfer": "transfer send money iban receive abroad bank payee pending reference".split(),
-        "exchange": "rate exchange currency euro dollar convert fee market weekend pounds".split(),
+        "card": ["card", "chip", "plastic", "contactless", "pin", "limit", "delivery", "expired", "frozen", "replace"],
+        "transfer": ["transfer", "send", "money", "iban", "receive", "abroad", "bank", "payee", "pending", "reference"],
+        "exchange": ["rate", "exchange", "currency", "euro", "dollar", "convert", "fee", "market", "weekend", "pounds"],
     }
-    common = "please help me with my the a is why how when can i what".split()
+    common = ["please", "help", "me", "with", "my", "the", "a", "is", "why", "how", "when", "can", "i", "what"]
     topic = rng.choice(list(words), 240)
     texts = [" ".join([*rng.choice(words[t], 4), *rng.choice(common, 4)]) + f" {n}" for n, t in enumerate(topic)]
     return pd.DataFrame({"text": texts, "topic": topic.astype(object)}), "topic", {"text": "text"}
@@ -91,7 +91,9 @@ def many_flags(folder: Path, n: int = 100_000, classes: int = 20, queries: int =
     given = rng.integers(0, classes, n)
     other = (given + rng.integers(1, classes, n)) % classes
     sure = np.sort(rng.beta(4, 2, n))[::-1]
-    words = np.array("some words that a customer may have written to us about the thing they bought last week".split())
+    words = np.array(
+        ["some", "words", "that", "customers", "wrote", "about", "things", "they", "bought", "last", "week"]
+    )
     texts = [" ".join(line) for line in words[rng.integers(0, len(words), (n + queries, 12))]]
     rows = rng.permutation(2 * n)[: n + queries]
     pd.DataFrame({

@@ -187,6 +187,30 @@ def report(run: Annotated[str, typer.Argument(help="A run directory.")]) -> None
     _commands().report(run)
 
 
+@app.command("review")
+@guarded
+def review(
+    run: Annotated[str, typer.Argument(help="Directory of a complete run.")],
+    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 0,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    annotator: Annotated[str | None, typer.Option(help="Your name; the login name by default.")] = None,
+    export: Annotated[
+        str | None, typer.Option(help="Write the corrected table (.csv, .parquet) or Label Studio tasks (.json), and end.")
+    ] = None,
+    import_: Annotated[
+        str | None, typer.Option("--import", help="Take in labels of a Label Studio or Argilla export or a table, and end.")
+    ] = None,
+    overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Confirm or correct flagged labels and answer queries on a local page; `run RUN --resume` uses the decisions."""
+    from labelwise.cli import reviewing
+
+    reviewing.review(
+        run, port=port, browser=browser, annotator=annotator, export=export, import_=import_, overwrite=overwrite,
+        json=json,
+    )  # fmt: skip
+
+
 @app.command("demo")
 @guarded
 def demo(

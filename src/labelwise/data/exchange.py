@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 from xml.sax.saxutils import quoteattr
 
 import numpy as np
@@ -15,11 +15,21 @@ import pandas as pd
 
 from labelwise.base import InputError
 from labelwise.data.naming import listed, unknown
-from labelwise.data.tool_exports import KINDS, QUESTION, Answer, answers
+from labelwise.data.tool_exports import ANNOTATOR, KINDS, QUESTION, Answer, answers
 
 Tool = Literal["label-studio", "argilla", "csv"]
 SHOWN = "item"
 """The key of what an annotator sees."""
+
+
+class Given(NamedTuple):
+    """A label that an annotator gave: None where the row was skipped, `at` an ISO time, `seconds` it took."""
+
+    annotator: str
+    label: str | None
+    at: str | None = None
+    seconds: float | None = None
+    number: bool = False
 
 
 def read_answers(path: str | Path, *, n_rows: int | None = None, question: str | None = None) -> pd.DataFrame:
@@ -86,6 +96,7 @@ def read_answers(path: str | Path, *, n_rows: int | None = None, question: str |
 def write_tasks(
     queries: pd.DataFrame, path: str | Path, tool: Tool = "label-studio", *,
     content: Mapping[int, Any] | pd.Series | None = None, suggest: bool = True,
+    given: Mapping[int, Sequence[Given]] | None = None,
 ) -> None:  # fmt: skip
     """Write the rows to label as a task file.
 
@@ -105,6 +116,9 @@ def write_tasks(
     suggest
         Show the model's prediction and its score as a pre-annotation. It saves clicks, but people follow it: leave it out
         where the labels shall be independent of the model.
+    given
+        Labels that annotators gave already, by row number. Label Studio shows them as annotations, Argilla as responses; a
+        table for a person has no place for them. `read_answers` reads them back under the same names.
 
     Raises
     ------
@@ -121,7 +135,8 @@ def write_tasks(
     if tool == "csv":
         return queries.assign(label=queries.get("label", "")).to_csv(path, index=False)
     make = _studio_task if tool == "label-studio" else _argilla_record
-    tasks = [make(query, _shown(query, content), suggest) for query in _queries(queries)]
+    given = given or {}
+    tasks = [make(query, _shown(query, content), suggest, given.get(query["row"], ())) for query in _queries(queries)]
     lines = tool == "argilla" and path.suffix != ".json"
     texts = [json.dumps(task, ensure_ascii=False) for task in tasks]
     path.write_text("\n".join(texts) + "\n" if lines else "[" + ",\n".join(texts) + "]\n", encoding="utf-8")
@@ -157,26 +172,47 @@ def _queries(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in query.items()} for query in table.to_dict("records")]
 
 
-def _studio_task(query: dict[str, Any], shown: str, suggest: bool) -> dict[str, Any]:
+def _studio_task(query: dict[str, Any], shown: str, suggest: bool, given: Sequence[Given]) -> dict[str, Any]:
     task: dict[str, Any] = {"data": {"row": int(query["row"]), SHOWN: shown, **_about(query)}}
     guess = _guess(query) if suggest else None
     if guess is not None:
-        choice = {
-            "id": f"row{query['row']}", "from_name": QUESTION, "to_name": SHOWN, "type": "choices",
-            "value": {"choices": [guess["value"]]},
-        }  # fmt: skip
-        task["predictions"] = [{"model_version": guess["agent"], "score": guess["score"], "result": [choice]}]
+        result = [_studio_result(f"row{query['row']}", guess["value"])]
+        task["predictions"] = [{"model_version": guess["agent"], "score": guess["score"], "result": result}]
+    if given:
+        task["annotations"] = [_studio_annotation(f"row{query['row']}-{n}", one) for n, one in enumerate(given)]
     return task
 
 
-def _argilla_record(query: dict[str, Any], shown: str, suggest: bool) -> dict[str, Any]:
+def _studio_result(name: str, label: str, *, number: bool = False) -> dict[str, Any]:
+    value: dict[str, Any] = {"number": float(label)} if number else {"choices": [label]}
+    kind = next(iter(value)) if number else "choices"
+    return {"id": name, "from_name": QUESTION, "to_name": SHOWN, "type": kind, "value": value}
+
+
+def _studio_annotation(name: str, given: Given) -> dict[str, Any]:
+    """Return an annotation that Label Studio accepts: of annotators it knows users by their address only, so that other
+    names go with the result, which it keeps as it is.
+    """
+    result = [] if given.label is None else [_studio_result(name, given.label, number=given.number)]
+    about = {"created_at": given.at, "lead_time": given.seconds}
+    person = {"completed_by": {"email": given.annotator}} if "@" in given.annotator else {}
+    return {
+        **person, **{key: value for key, value in about.items() if value is not None},
+        "was_cancelled": given.label is None, "result": [item | {"meta": {ANNOTATOR: given.annotator}} for item in result],
+    }  # fmt: skip
+
+
+def _argilla_record(query: dict[str, Any], shown: str, suggest: bool, given: Sequence[Given]) -> dict[str, Any]:
     guess = _guess(query) if suggest else None
+    done = [
+        {"value": one.label, "user_id": one.annotator, "status": "submitted"} for one in given if one.label is not None
+    ]
     return {
         "id": str(int(query["row"])),
         "fields": {SHOWN: shown},
         "metadata": {"row": int(query["row"]), **_about(query)},
         "suggestions": {} if guess is None else {QUESTION: guess},
-        "responses": {},
+        "responses": {QUESTION: done} if done else {},
     }
 
 

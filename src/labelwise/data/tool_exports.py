@@ -21,6 +21,8 @@ Record = Mapping[str, Any]
 
 QUESTION = "label"
 """What the task files call the question, and the column of labels in a table."""
+ANNOTATOR = "annotator"
+"""Under this name the ``meta`` of a Label Studio result keeps who gave the label before Label Studio knew the task."""
 TABLES = (".csv", ".csv.gz", ".tsv", ".parquet", ".feather", ".arrow")
 ACCEPTED = "a table with the columns 'row' and 'label', or a JSON export of Label Studio or Argilla"
 KINDS = ("choices", "number", "rating")
@@ -116,9 +118,12 @@ def _of_studio(path: Path, records: Sequence[Record], question: str | None) -> I
     for where, record, done in tasks:
         row = _first_of("row", record.get("data"), record.get("meta"))
         for annotation in done:
-            given = [r.get("value") for r in annotation.get("result") or () if r.get("from_name") == asked]
+            mine = [result for result in annotation.get("result") or () if result.get("from_name") == asked]
+            given = [result.get("value") for result in mine]
+            named = _first_of(ANNOTATOR, *(result.get("meta") for result in mine))
+            person = annotation.get("completed_by") if named is None else named
             cancelled = annotation.get("was_cancelled") or annotation.get("skipped")
-            yield Answer(where, row, given, annotation.get("completed_by"), "cancelled" if cancelled else "")
+            yield Answer(where, row, given, person, "cancelled" if cancelled else "")
         if not done:
             yield Answer(where, row, None)
 

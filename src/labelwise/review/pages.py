@@ -1,0 +1,38 @@
+"""The page: its three files put together into one, and the policy that lets nothing else run in it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PLACEHOLDER = (
+    "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>labelwise review</title></head>"
+    "<body><h1>labelwise review</h1><p>The page's files are missing from this installation.</p></body></html>"
+)
+
+
+def page(folder: Path = HERE) -> str:
+    """Return the page with its style and script inside; a plain notice where the files are missing."""
+    files = [folder / name for name in ("page.html", "page.css", "page.js")]
+    if not all(file.is_file() for file in files):
+        return PLACEHOLDER
+    html, style, script = (file.read_text(encoding="utf-8") for file in files)
+    return html.replace("{{style}}", style).replace("{{script}}", script)
+
+
+def policy(html: str) -> str:
+    """Return the Content-Security-Policy of a page: its own styles and scripts, known by their hashes, and nothing else."""
+    styles, scripts = (_hashes(html, tag) for tag in ("style", "script"))
+    return (
+        f"default-src 'none'; script-src {scripts}; style-src {styles}; img-src data: blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
+def _hashes(html: str, tag: str) -> str:
+    found = re.findall(rf"<{tag}\b[^>]*>(.*?)</{tag}>", html, flags=re.DOTALL | re.IGNORECASE)
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found)
+    return " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"

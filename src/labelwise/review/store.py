@@ -1,0 +1,275 @@
+"""Decisions on disk: one SQLite file in the run, written at every decision, with everything that ever was decided in it.
+
+The file is held by one process at a time, through SQLite's own lock, which ends with the process however that ends. A
+decision that `Store.decide` returned is on disk (write-ahead log, ``synchronous=FULL``) and survives a kill.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any, NamedTuple, Self
+
+from labelwise.base import InputError
+
+FILE = "review.sqlite"
+OWNER = ".review-owner.json"
+"""Who holds the decisions, for a message; the lock itself is SQLite's."""
+VERSION = 1
+ACTIONS = ("accept", "keep", "label", "skip")
+_APPLICATION = 0x6C627277
+_COLUMNS = "id, row, annotator, action, label, at, seconds"
+_LAST = f"SELECT {_COLUMNS} FROM decisions WHERE annotator = ? AND undone IS NULL ORDER BY id DESC LIMIT 1"
+_SCHEMA = """
+CREATE TABLE decisions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL, annotator TEXT NOT NULL, action TEXT NOT NULL,
+    label TEXT, at TEXT NOT NULL, seconds REAL, undone TEXT
+);
+CREATE INDEX of_row ON decisions (row, annotator, undone);
+CREATE INDEX of_annotator ON decisions (annotator, undone);
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT);
+"""
+
+
+class Decision(NamedTuple):
+    """What one annotator decided about one row: ``label`` is None for skipped rows, `at` an ISO time."""
+
+    id: int
+    row: int
+    annotator: str
+    action: str
+    label: str | None
+    at: str
+    seconds: float | None = None
+
+
+class InUse(InputError):
+    """The decisions of a run are held by another process."""
+
+
+class Store:
+    """The decisions of a run.
+
+    Of a row and an annotator the last decision that was not undone is live; all others stay as history.
+
+    Parameters
+    ----------
+    run
+        The run's directory.
+    fingerprint
+        Digest of the run's table, kept with a new file.
+    holder
+        What the process does with it, for the message that others get.
+
+    Raises
+    ------
+    InUse
+        If another process, or another store of this one, holds the file.
+    InputError
+        If the file cannot be written, is damaged, or was written by a newer labelwise.
+    """
+
+    def __init__(self, run: str | Path, *, fingerprint: str | None = None, holder: str = "a review") -> None:
+        self.run = Path(run)
+        self.path = self.run / FILE
+        self._lock = Lock()
+        self._connection = _opened(self.path, self.run, fingerprint)
+        self.tell_owner(holder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def tell_owner(self, holder: str) -> None:
+        """Leave a note of who holds the file; without it the message to others is only shorter."""
+        with suppress(OSError):
+            (self.run / OWNER).write_text(json.dumps({"pid": os.getpid(), "holder": holder}), encoding="utf-8")
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            with suppress(OSError):
+                (self.run / OWNER).unlink(missing_ok=True)
+            self._connection.close()
+
+    # -- deciding
+
+    def decide(
+        self, row: int, annotator: str, action: str, label: str | None = None, seconds: float | None = None
+    ) -> Decision:
+        """Write a decision and return it; the annotator's earlier one about the row becomes history."""
+        return self.decide_all([(row, annotator, action, label, seconds)])[0]
+
+    def decide_all(self, given: Iterable[tuple[int, str, str, str | None, float | None]]) -> list[Decision]:
+        """Write several decisions, all or none, and return them."""
+        at = now()
+        with self._transaction() as connection:
+            return [_insert(connection, *decision, at=at) for decision in given]
+
+    def undo(self, annotator: str) -> Decision | None:
+        """Take back the annotator's last decision that still stands and return it; None if there is none.
+
+        What it replaced, if anything, is live again.
+        """
+        with self._transaction() as connection:
+            found = connection.execute(_LAST, (annotator,)).fetchone()
+            if found is not None:
+                connection.execute("UPDATE decisions SET undone = ? WHERE id = ?", (now(), found[0]))
+        return None if found is None else Decision(*found)
+
+    # -- reading
+
+    def last(self, annotator: str) -> Decision | None:
+        """Return the annotator's last decision that still stands."""
+        return next(iter(self._read(_LAST, (annotator,))), None)
+
+    def live(self, row: int | None = None) -> list[Decision]:
+        """Return the live decisions, of all rows or of one, oldest first."""
+        which, arguments = ("", ()) if row is None else ("AND row = ?", (row,))
+        query = (
+            f"SELECT {_COLUMNS.replace('id', 'MAX(id)', 1)} FROM decisions WHERE undone IS NULL {which} "
+            "GROUP BY row, annotator ORDER BY 1"  # of a group, SQLite takes the columns of the row with the largest id
+        )
+        return self._read(query, arguments)
+
+    def history(self) -> list[Decision]:
+        """Return every decision there ever was, oldest first, the undone ones too."""
+        return self._read(f"SELECT {_COLUMNS} FROM decisions ORDER BY id", ())
+
+    def annotators(self) -> list[str]:
+        """Return the names of those with live decisions."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT DISTINCT annotator FROM decisions WHERE undone IS NULL ORDER BY annotator"
+            )
+            return [name for (name,) in rows]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Digest of the table the decisions are about."""
+        with self._lock:
+            return _about(self._connection, "fingerprint")
+
+    @property
+    def empty(self) -> bool:
+        """Whether nobody ever decided anything."""
+        with self._lock:
+            return self._connection.execute("SELECT 1 FROM decisions LIMIT 1").fetchone() is None
+
+    def copy_to(self, path: Path) -> None:
+        """Write the whole file, history included, to `path`: complete or not at all."""
+        partial = path.with_name(f".{path.name}.partial")
+        partial.unlink(missing_ok=True)
+        with self._lock:
+            target = sqlite3.connect(partial)
+            self._connection.backup(target)
+            target.execute("PRAGMA journal_mode=DELETE")
+            target.close()
+        os.replace(partial, path)
+
+    def _read(self, query: str, arguments: tuple[Any, ...]) -> list[Decision]:
+        with self._lock:
+            return [Decision(*row) for row in self._connection.execute(query, arguments)]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def now() -> str:
+    """Return the time as ISO text in UTC."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def has_decisions(run: str | Path) -> bool:
+    """Say whether a run has a file of decisions; it may be empty."""
+    return (Path(run) / FILE).is_file()
+
+
+def _insert(
+    connection: sqlite3.Connection, row: int, annotator: str, action: str, label: str | None, seconds: float | None,
+    *, at: str,
+) -> Decision:  # fmt: skip
+    if action not in ACTIONS or (label is None) != (action == "skip"):
+        raise InputError(f"a decision is one of {', '.join(ACTIONS)}, with a label unless skipped. Got {action!r}.")
+    values = (int(row), annotator, action, label, at, seconds)
+    cursor = connection.execute(
+        "INSERT INTO decisions (row, annotator, action, label, at, seconds) VALUES (?, ?, ?, ?, ?, ?)", values
+    )
+    return Decision(int(cursor.lastrowid or 0), *values)
+
+
+# -- opening
+
+
+def _opened(path: Path, run: Path, fingerprint: str | None) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
+    except sqlite3.OperationalError as error:
+        raise _unusable(path, error) from error
+    try:
+        connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # from the first access until the connection closes
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("BEGIN EXCLUSIVE")
+        _check_or_create(connection, path, fingerprint)
+        connection.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise (_in_use(run) if "locked" in str(error) else _unusable(path, error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_or_create(connection: sqlite3.Connection, path: Path, fingerprint: str | None) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        for statement in _SCHEMA.split(";"):
+            connection.execute(statement)
+        connection.executemany("INSERT INTO about VALUES (?, ?)", [("fingerprint", fingerprint), ("created", now())])
+        connection.execute(f"PRAGMA application_id={_APPLICATION}")
+        connection.execute(f"PRAGMA user_version={VERSION}")
+        return
+    if connection.execute("PRAGMA application_id").fetchone()[0] != _APPLICATION:
+        raise InputError(f"{path} is a database, but not of a review. Move it away.")
+    if version > VERSION:
+        raise InputError(
+            f"{path} was written by a newer labelwise (form {version}, this one knows {VERSION}). Update labelwise."
+        )
+
+
+def _about(connection: sqlite3.Connection, name: str) -> str | None:
+    found = connection.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
+    return None if found is None else found[0]
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> InputError:
+    return InputError(
+        f"{path} cannot be used ({error}). If it is damaged, move it away: a new one is made. If the folder cannot be "
+        "written, copy the run to a place where it can."
+    )
+
+
+def _in_use(run: Path) -> InUse:
+    owner: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        owner = json.loads((run / OWNER).read_text(encoding="utf-8"))
+    by = f"{owner['holder']} (process {owner['pid']})" if owner.keys() >= {"holder", "pid"} else "another process"
+    return InUse(f"the decisions of {run} are in use by {by}. End it first; a review page ends with Ctrl-C.")
