@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from labelwise.base import InputError
+from labelwise.parts.subwords import SubwordTokenizer
 from labelwise.parts.tokens import HashTokenizer
 
 
@@ -16,20 +17,26 @@ class Inputs:
     """Reads X for a learner: ``vectors``, ``images``, ``series`` or ``tokens``; standardises vectors and series.
 
     Attributes: `modality`; `shape` of one row as the network sees it (images as ``(channels, h, w)``, tokens as
-    ``(length, vocabulary)``); `center` and `scale` of standardisation, None when there is none.
+    ``(length, vocabulary)``); `tokenizer`, by default of hashed words; `center` and `scale` of standardisation, None when
+    there is none.
     """
 
-    def __init__(self, owner: Any, standardize: bool = True) -> None:
+    def __init__(
+        self, owner: Any, standardize: bool = True, tokenizer: HashTokenizer | SubwordTokenizer | None = None
+    ) -> None:
         self.owner, self.standardize = owner, standardize
         self.modality, self.shape = "vectors", (0,)
         self.center: NDArray[np.float32] | None = None
         self.scale: NDArray[np.float32] | None = None
-        self.tokenizer = HashTokenizer()
+        self.texts_only = tokenizer is not None
+        self.tokenizer = HashTokenizer() if tokenizer is None else tokenizer
 
     def fit(self, X: Any, y: Any = None) -> NDArray[Any]:
         """Learn modality, shape and scale from X and return the rows."""
         check_texts(X)
         self.modality = modality_of(X)
+        if self.texts_only and self.modality != "tokens":
+            raise InputError(f"X holds {self.modality}, but this net reads texts. Give a list of texts, one a row.")
         rows = self._rows(X, reset=True, y=y)
         self.shape = (*rows.shape[1:], self.tokenizer.vocabulary) if self.modality == "tokens" else rows.shape[1:]
         if self.standardize and self.modality in ("vectors", "series"):

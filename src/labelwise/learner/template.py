@@ -37,7 +37,8 @@ class Learner(Method, Fields):
     ----------
     net
         ``auto`` (by the shape of X), ``linear``, ``mlp``, ``conv``, ``transformer``, or an ``nn.Module`` of your own that
-        maps a batch to scores (it is copied, and its inputs are then not standardised).
+        maps a batch to scores (it is copied, and its inputs are then not standardised), among them
+        `labelwise.nets.HuggingFace` for texts and `labelwise.nets.Joined` for a representation of your own.
     views
         A `labelwise.parts.views.Views` pair, or ``auto`` for the default of the modality.
     train
@@ -113,7 +114,7 @@ class Learner(Method, Fields):
             For fields out of range, and X or y that do not fit.
         """
         self.check_fields()
-        self.inputs_ = Inputs(self, standardize=isinstance(self.net, str))
+        self.inputs_ = Inputs(self, isinstance(self.net, str), getattr(self.net, "tokenizer", None))
         x = self.inputs_.fit(X, y)
         target, labelled, self.n_outputs_ = self.read_targets(y)
         self._check_lengths(len(x), len(target), domains)
@@ -132,7 +133,7 @@ class Learner(Method, Fields):
     def build(self, data: Data) -> None:
         """Make the network: a copy of the user's, or one that fits the input."""
         if isinstance(self.net, nn.Module):
-            self.net_ = deepcopy(self.net)
+            self.net_ = own_network(self.net, data, self.n_outputs_)
         else:
             self.net_ = build(self.net, self.inputs_.modality, self.inputs_.shape, self.n_outputs_)
 
@@ -187,12 +188,14 @@ class Learner(Method, Fields):
     def _forward(self, x: Tensor, module: Any = None) -> Tensor:
         """Return the module's outputs in blocks; of vectors in float64, so that a row's score ignores its neighbours."""
         module = self.net_ if module is None else module
-        exact = self.inputs_.modality == "vectors" and isinstance(module, nn.Module)
-        module = deepcopy(module).double().eval() if exact else module.eval()
-        blocks = (x[i : i + PREDICT_ROWS] for i in range(0, len(x), PREDICT_ROWS))
-        return torch.cat(
-            [module(b.float().div_(255) if b.dtype == torch.uint8 else b.double() if exact else b) for b in blocks]
-        )
+        if self.inputs_.modality != "vectors" or not isinstance(module, nn.Module):
+            return in_blocks(module.eval(), x)
+        try:
+            return in_blocks(deepcopy(module).double().eval(), x.double())
+        except RuntimeError:
+            if isinstance(self.net, str):
+                raise
+            return in_blocks(module.eval(), x).double()  # a network of one's own that works in single precision only
 
     def _views(self) -> Views:
         return for_modality(self.inputs_.modality) if isinstance(self.views, str) else self.views
@@ -217,6 +220,38 @@ class Learner(Method, Fields):
             raise InputError(f"X has {n_rows} rows but y has {n_targets}: give one target per row.")
         if domains is not None and len(np.asarray(domains)) != n_rows:
             raise InputError(f"domains has {len(np.asarray(domains))} entries but X has {n_rows} rows.")
+
+
+def own_network(net: nn.Module, data: Data, outputs: int) -> nn.Module:
+    """Return a copy of a user's network, with a head of `outputs` scores where it asks for one.
+
+    Raises
+    ------
+    InputError
+        When it does not map rows to so many scores.
+    """
+    example = data.batch(torch.arange(min(2, len(data)), device=data.x.device)).x
+    if hasattr(net, "for_outputs"):
+        return net.for_outputs(outputs, example)  # type: ignore[no-any-return, operator]
+    made = deepcopy(net)
+    with torch.no_grad():
+        scores = made.eval()(example)
+    made.train(net.training)
+    found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    if found != (len(example), outputs):
+        raise InputError(
+            f"net: {type(net).__name__} must map {len(example)} rows to {outputs} scores each, shape "
+            f"({len(example)}, {outputs}). Got {found}. Change its last layer, or pass nets.Joined(features), which makes "
+            "one that fits."
+        )
+    return made
+
+
+def in_blocks(module: nn.Module, x: Tensor) -> Tensor:
+    """Return the module's outputs for many rows, so many at a time that memory holds; bytes become fractions."""
+    size = getattr(module, "predict_rows", PREDICT_ROWS)
+    blocks = (x[i : i + size] for i in range(0, max(1, len(x)), size))
+    return torch.cat([module(b.float().div_(255) if b.dtype == torch.uint8 else b) for b in blocks])
 
 
 class ClassLearner(ClassifierMixin, Learner):  # type: ignore[misc]

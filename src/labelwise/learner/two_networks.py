@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from labelwise.base import InputError
 from labelwise.batch import Batch
-from labelwise.learner.template import PREDICT_ROWS, ClassLearner
+from labelwise.learner.template import PREDICT_ROWS, ClassLearner, own_network
 from labelwise.nets.auto import build
 from labelwise.training import Data, Phase, shuffled
 
@@ -56,7 +56,7 @@ class TwoNetworks(ClassLearner):
     def build(self, data: Data) -> None:
         """Make two networks with different first weights."""
         super().build(data)
-        self.other_ = self._second()
+        self.other_ = self._second(data)
 
     def start(self, data: Data) -> None:
         """Count steps and epochs; a method with more state calls this first."""
@@ -86,13 +86,16 @@ class TwoNetworks(ClassLearner):
     def scores(self, net: nn.Module, data: Data, rows: Tensor) -> Tensor:
         """Return the network's scores ``(len(rows), K)`` of training rows as they are, in evaluation mode."""
         with evaluating(net):
-            return torch.cat([net(data.batch(part).x) for part in torch.split(rows, PREDICT_ROWS)])
+            size = getattr(net, "predict_rows", PREDICT_ROWS)
+            return torch.cat([net(data.batch(part).x) for part in torch.split(rows, size)])
 
-    def _second(self) -> nn.Module:
+    def _second(self, data: Data) -> nn.Module:
         if self.other is not None:
             return deepcopy(self.other)
         if isinstance(self.net, str):
             return build(self.net, self.inputs_.modality, self.inputs_.shape, self.n_outputs_)
+        if hasattr(self.net, "for_outputs"):
+            return own_network(self.net, data, self.n_outputs_)
         return redrawn(self.net_)
 
     @torch.no_grad()

@@ -5,12 +5,16 @@ from labelwise.nets.base import Network
 from labelwise.nets.conv import ConvNet, SeriesConv
 from labelwise.nets.dense import MLP, Linear
 from labelwise.nets.heads import FixedReweighting, SoftThreshold, projection_head, similar_decay
+from labelwise.nets.huggingface import HuggingFace
+from labelwise.nets.joined import Joined
 from labelwise.nets.sequence import SeriesTransformer, TextTransformer
 
 __all__ = [
     "MLP",
     "ConvNet",
     "FixedReweighting",
+    "HuggingFace",
+    "Joined",
     "Linear",
     "Network",
     "SeriesConv",

@@ -125,7 +125,7 @@ class PLSLSA(TwoNetworks):
         """Make the networks, and a linear projection of each one's features for the contrastive term."""
         super(TwoNetworks, self).build(data)
         if self.networks == 2:
-            self.other_ = self._second()
+            self.other_ = self._second(data)
         self.encoder(self.net_, self.layer)
         with torch.no_grad(), evaluating(*self.members()):
             wide = self.encoder(self.net_, -1)(

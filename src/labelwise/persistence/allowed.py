@@ -11,7 +11,9 @@ from typing import Any
 
 from labelwise.base import Fields, InputError
 
-PLAIN_CLASSES = frozenset({"labelwise.inputs.Inputs", "labelwise.parts.tokens.HashTokenizer"})
+PLAIN_CLASSES = frozenset({
+    "labelwise.inputs.Inputs", "labelwise.parts.subwords.SubwordTokenizer", "labelwise.parts.tokens.HashTokenizer",
+})  # fmt: skip
 """Ordinary classes of labelwise that hold nothing but data."""
 
 SKOPS_TYPES = frozenset({

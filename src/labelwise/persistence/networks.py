@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from labelwise.persistence.reading import Reader
     from labelwise.persistence.writing import Writer
 
+HUGGING_FACE = "labelwise.nets.huggingface.HuggingFace"
 _MACHINERY = frozenset(vars(nn.Module()))
 """Attributes that every module has: parameters, buffers, children, hooks, mode."""
 
@@ -28,6 +29,9 @@ def write_module(writer: Writer, module: nn.Module, where: str) -> dict[str, Any
     name = type(module).__name__
     if name in CONTAINERS and type(module) is getattr(nn, name):
         return {"$container": name, "children": _children(writer, module, where), "training": module.training}
+    if path_of(type(module)) == HUGGING_FACE:
+        told = module.described()  # type: ignore[operator]
+        return {"$huggingface": writer.node(told, where), **_weights(writer, module)}
     if ours(type(module)):
         return _write_ours(writer, module, where)
     return {"$user": _key(writer, module, where), **_weights(writer, module)}
@@ -40,6 +44,10 @@ def read_module(reader: Reader, node: dict[str, Any]) -> nn.Module:
         module = reader.keep(node, make(node["$layer"], reader.value(node["arguments"])))
     elif "$container" in node:
         module = _read_container(reader, node)
+    elif "$huggingface" in node:
+        from labelwise.nets.huggingface import HuggingFace
+
+        module = reader.keep(node, HuggingFace.rebuilt(reader.value(node["$huggingface"])))
     elif "$user" in node:
         module = reader.keep(node, _supplied(reader, node["$user"]))
     else:

@@ -15,7 +15,7 @@ from labelwise.persistence.allowed import SKOPS_TYPES, resolve, resolve_composit
 from labelwise.persistence.trees import check_trees
 from labelwise.persistence.writing import DICTS
 
-MODULES = ("$layer", "$container", "$user", "$module")
+MODULES = ("$layer", "$container", "$user", "$module", "$huggingface")
 
 
 class Reader:

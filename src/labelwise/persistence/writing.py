@@ -8,6 +8,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
@@ -32,6 +33,7 @@ class Writer:
         self.numbers: dict[int, int] = {}
         self.kept: list[Any] = []  # holds every object alive, so that no id is used twice
         self.arrays: dict[str, Any] = {}
+        self.stored: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.skops: dict[str, bytes] = {}
         self.classes: set[str] = set()
         self.needed: dict[str, dict[str, Any]] = {}
@@ -112,6 +114,8 @@ class Writer:
             return {"$enum": path, "name": value.name}
         if isinstance(value, tuple):
             return {"$namedtuple": path, "values": [self.node(item, where) for item in value]}
+        if hasattr(value, "__saved__"):  # an object may leave out what only tells how it came about
+            return {"$object": path, "state": self.state(value.__saved__(), where)}
         names: Iterable[str] = vars(value) if hasattr(value, "__dict__") else (item.name for item in fields(value))
         return {"$object": path, "state": self.state({name: getattr(value, name) for name in names}, where)}
 
@@ -162,10 +166,12 @@ class Writer:
         return {"name": self._beside(plain.numpy()), **told}
 
     def _beside(self, value: Any) -> str:
-        name = f"a{len(self.arrays)}"
         native = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("=")).reshape(value.shape)
-        self.arrays[name] = native.copy()
-        return name
+        same = (native.dtype.str, native.shape, sha256(native.data if native.size else b"").digest())
+        if same not in self.stored:  # a network and the copy that was trained from it share what did not move
+            self.stored[same] = f"a{len(self.arrays)}"
+            self.arrays[self.stored[same]] = native.copy()
+        return self.stored[same]
 
     def _skops(self, value: Any, where: str) -> str:
         import skops.io
