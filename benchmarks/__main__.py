@@ -29,6 +29,7 @@ SCRIPTS = (
     "active_query",
     "audit",
     "run_bundled",
+    "guard",
 )
 COMMANDS = {
     **{name: [f"benchmarks/{name}.py"] for name in SCRIPTS if (ROOT / "benchmarks" / f"{name}.py").exists()},

@@ -14,11 +14,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = frozenset({
-    "advice", "audit", "base", "baselines", "catalogue", "checks", "cli", "data", "diagnostics",
+    "advice", "audit", "auto", "base", "baselines", "catalogue", "checks", "cli", "data", "diagnostics",
     "learner", "losses", "model", "multilabel", "nets", "noisy", "parts", "persistence", "report", "run",
     "semi_supervised", "shift", "supervision", "training", "unlearning", "weak",
 })  # fmt: skip
-_NAMES = {"load": "persistence", "save": "persistence", "methods": "catalogue"}
+_NAMES = {"load": "persistence", "save": "persistence", "methods": "catalogue",
+    "Auto": "auto", "AutoClassifier": "auto", "AutoRegressor": "auto",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

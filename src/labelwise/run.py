@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.advice import RaceResult, baseline_for, considered, race, shortlist
+from labelwise.advice.noise import noise_to_correct
 from labelwise.advice.score import choose
 from labelwise.audit import AuditReport, audit
 from labelwise.base import InputError
@@ -25,9 +26,6 @@ from labelwise.rundir import RunDirectory
 from labelwise.session import ANSWERS, this_round
 
 __all__ = ["Job", "Listener", "Understood", "prepare", "run"]
-
-MOST_CLASSES_TO_CORRECT = 20
-"""With more classes the inverse of an estimated noise matrix adds more variance to scores than it takes bias away."""
 
 
 class Listener:
@@ -163,7 +161,7 @@ def _race(
     trusted = None if data.targets.trusted is None else data.targets.trusted[train]
     result = race(
         data.X[train], data.targets.take(train), candidates, baseline, budget_seconds=job.budget, metric=job.metric,
-        groups=groups, trusted=trusted, noise_matrix=_noise(report), random_state=job.seed, checkpoint=checkpoint,
+        groups=groups, trusted=trusted, noise_matrix=noise_to_correct(report), random_state=job.seed, checkpoint=checkpoint,
         progress=lambda text, share: tell.step("race", share, text),
     )  # fmt: skip
     tell.step("race", 1.0)
@@ -174,15 +172,6 @@ def _race(
         "considered": [one.to_dict() for one in considered(report, **asked)],
     }  # fmt: skip
     return result
-
-
-def _noise(report: AuditReport) -> pd.DataFrame | None:
-    """Return the noise matrix where wrong labels would decide the race: many of them, in few classes."""
-    errors = [finding for finding in report.of_kind("label errors") if finding.severity in ("major", "critical")]
-    matrix = report.noise_matrix
-    if not errors or matrix is None or len(matrix) > MOST_CLASSES_TO_CORRECT:
-        return None
-    return matrix.div(matrix.sum(axis=1), axis=0)
 
 
 def _fit(data: Understood, result: RaceResult, tell: Listener) -> Model:
