@@ -23,7 +23,7 @@ from labelwise.model import Model
 from labelwise.outcome import three_things, write_flagged, write_predictions
 from labelwise.persistence import save
 from labelwise.rundir import RunDirectory
-from labelwise.session import ANSWERS, this_round
+from labelwise.session import ANSWERS, settled, this_round, trusting
 
 __all__ = ["Job", "Listener", "Understood", "prepare", "run"]
 
@@ -53,6 +53,12 @@ def run(job: Job, listener: Listener | None = None) -> Path:
         raise InputError(f"--budget must be more than 0 seconds. Got {job.budget:g}.")
     directory = RunDirectory(job.out)
     directory.check(resume=job.resume, overwrite=job.overwrite)
+    with directory.claimed():
+        return _steps(job, directory, tell, clock)
+
+
+def _steps(job: Job, directory: RunDirectory, tell: Listener, clock: _Clock) -> Path:
+    """Read, audit, race, fit and write, in a directory that is ours."""
     data = understand(job)
     _check_choices(job, data)
     info = opening(job, data)
@@ -121,13 +127,13 @@ def _audit(job: Job, data: Understood, tell: Listener) -> AuditReport:
     """Audit the training rows; of test rows only their inputs are compared with those."""
     splits = np.where(data.test, "test", "train") if data.test.any() else None
     texts = data.frame[data.roles.text].to_numpy(dtype=object) if data.roles.text else None
-    budget = max(20.0, job.budget)
+    budget, targets = max(20.0, job.budget), trusting(data.targets, job.answers)
     report = audit(
-        data.X, data.targets, splits=splits, domains=_domains(data), texts=texts, random_state=job.seed,
+        data.X, targets, splits=splits, domains=_domains(data), texts=texts, random_state=job.seed,
         time_budget=budget, progress=lambda text, share: tell.step("audit", share, text),
     )  # fmt: skip
     tell.step("audit", 1.0)
-    return report
+    return settled(report, job.answers)
 
 
 def _domains(data: Understood) -> NDArray[Any] | None:

@@ -1,7 +1,10 @@
 """A run on disk: made beside its final place, complete or absent, resumable when interrupted.
 
 A run works in ``<out>.partial`` and moves to ``<out>`` in its last step, so that a directory with the run's name is always a
-complete run: Ctrl-C, a kill or a full disk leave either the old run or a partial one to resume.
+complete run: Ctrl-C, a kill or a full disk leave either the old run or a partial one to resume. A kill within the last step
+itself, while the old run stands aside as ``.<out>.before``, is mended by `recover` when the run is next opened.
+
+What people decided on a run's review page goes with it from round to round, and is never deleted with an old run.
 """
 
 from __future__ import annotations
@@ -9,15 +12,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelwise.base import InputError
+from labelwise.review.store import FILE, Store, has_decisions
 
 if TYPE_CHECKING:
     import pandas as pd
 
 STATE = "command.json"
+OTHER = "review-of-{}.sqlite"
+"""Decisions about another table, by its digest: they mean nothing to the run that replaced theirs, but may be wanted."""
 
 
 class RunDirectory:
@@ -32,6 +40,9 @@ class RunDirectory:
     def __init__(self, out: str | Path) -> None:
         self.out = Path(out)
         self.work = self.out.with_name(self.out.name + ".partial")
+        self.before = self.out.with_name(f".{self.out.name}.before")
+        self._decisions: Store | None = None
+        self._placed = False
 
     def check(self, *, resume: bool, overwrite: bool) -> None:
         """Refuse, before anything is done, a place that holds a run already or cannot be written.
@@ -41,6 +52,7 @@ class RunDirectory:
         InputError
             Naming the directory, what it holds and which flag to add.
         """
+        recover(self.out)
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out: {self.out} is a file. Name a directory.")
         if self.out.exists() and any(self.out.iterdir()) and not overwrite:
@@ -77,11 +89,18 @@ class RunDirectory:
             ) from error
         self.json(STATE, command)
 
-    def _same_command(self, command: dict[str, Any]) -> None:
+    def interrupted(self, command: dict[str, Any]) -> bool:
+        """Say whether there is an interrupted run of the same command, and with as many answers, to go on with."""
+        return self.work.exists() and not self._changed(command)[2]
+
+    def _changed(self, command: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
         file = self.work / STATE
         old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         new = json.loads(json.dumps(command, default=str))
-        changed = sorted(k for k in {*old, *new} - {"budget", "resume", "overwrite"} if old.get(k) != new.get(k))
+        return old, new, sorted(k for k in {*old, *new} - {"budget", "resume", "overwrite"} if old.get(k) != new.get(k))
+
+    def _same_command(self, command: dict[str, Any]) -> None:
+        old, new, changed = self._changed(command)
         if changed:
             name = changed[0]
             raise InputError(
@@ -107,19 +126,88 @@ class RunDirectory:
         write(partial)
         partial.replace(self.work / name)
 
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Hold the decisions of the run that is to be replaced, so that nobody decides on cards that are about to go.
+
+        Raises
+        ------
+        InUse
+            While the run's review page is open.
+        """
+        if not (self.out / "run.json").is_file():
+            yield
+            return
+        fresh = not has_decisions(self.out)
+        with Store(self.out, holder="a new round of labelwise run") as self._decisions:
+            try:
+                yield
+            finally:
+                unused = fresh and not self._placed and self._decisions.empty
+                self._decisions.close()
+                if unused:  # made only to be held
+                    (self.out / FILE).unlink(missing_ok=True)
+
     def finish(self) -> Path:
         """Move the complete run to its final place, in the stead of an older one, and return it."""
-        (self.work / STATE).unlink(missing_ok=True)
         shutil.rmtree(self.work / "race", ignore_errors=True)
-        if self.out.exists():
-            old = self.out.with_name(self.out.name + ".old")
-            shutil.rmtree(old, ignore_errors=True)
-            self.out.rename(old)
-            self.work.rename(self.out)
-            shutil.rmtree(old)
-        else:
-            self.work.rename(self.out)
+        (self.work / STATE).unlink(missing_ok=True)
+        self._put_in_place()
         return self.out
+
+    def _put_in_place(self) -> None:
+        """Replace the old run, whose decisions are in both places until the new one stands."""
+        if self.out.exists():
+            self._carry_decisions()
+            _discard(self.before)
+            self.out.rename(self.before)
+        self.work.rename(self.out)
+        self._placed = True
+        _discard(self.before)
+
+    def _carry_decisions(self) -> None:
+        """Copy the decisions about the same table; those about another table are kept under a name of their own."""
+        if not has_decisions(self.out):
+            return
+        store = self._decisions or Store(self.out, holder="a new round of labelwise run")
+        try:
+            if not store.empty:
+                info = json.loads((self.work / "run.json").read_text(encoding="utf-8"))
+                same = store.fingerprint in (None, info["data"].get("fingerprint"))
+                store.copy_to(self.work / (FILE if same else OTHER.format(store.fingerprint)))
+            store.settle()
+        finally:
+            if self._decisions is None:
+                store.close()
+        for kept in self.out.glob(OTHER.format("*")):
+            shutil.copy2(kept, self.work / kept.name)
+
+
+def recover(out: str | Path) -> None:
+    """Complete the replacement of a run by its next round if it was killed midway; otherwise do nothing.
+
+    Nothing is decided here that was not decided before the kill: a complete new run goes to its place, and without one the
+    old run comes back.
+    """
+    if not Path(out).name:  # "." and "/" are no run's name
+        return
+    directory = RunDirectory(out)
+    work = directory.work
+    if (work / "run.json").is_file() and not (work / STATE).exists():
+        directory._put_in_place()
+    elif directory.before.exists() and not directory.out.exists():
+        directory.before.rename(directory.out)
+    elif directory.before.exists():
+        _discard(directory.before)
+
+
+def _discard(directory: Path) -> None:
+    """Delete a directory; under its own name it is there whole or not at all."""
+    trash = directory.with_name(f"{directory.name}.trash")
+    shutil.rmtree(trash, ignore_errors=True)
+    if directory.exists():
+        directory.rename(trash)
+        shutil.rmtree(trash, ignore_errors=True)
 
 
 def _finite(value: Any) -> Any:

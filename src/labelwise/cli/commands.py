@@ -42,7 +42,8 @@ def run(
     target = source if is_run(source) else out or default_out(source)
     arguments["budget"] = seconds(budget)
     if is_run(target) and arguments.get("resume"):
-        job = replace(reopen(target, answers, **arguments), resume=RunDirectory(target).work.exists())
+        job = reopen(target, answers, **arguments)
+        job = replace(job, resume=RunDirectory(target).interrupted(job.command()))
     elif is_run(source):
         raise InputError(f"{source} is a complete run. Add --resume to start its next round with the new labels.")
     elif answers:

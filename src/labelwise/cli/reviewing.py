@@ -126,14 +126,10 @@ def _decided(desk: Review) -> str:
     """Say what was decided, and what to do with it."""
     told = desk.progress()
     if not _count(desk):
-        return f"Nothing is decided yet. Go on with: labelwise review {desk.run}"
-    parts = [
-        (told["changed"], "labels changed"),
-        (told["kept"], "confirmed"),
-        (told["labelled"], "rows labelled first"),
-    ]
-    words = ", ".join(f"{count:,} {name}" for count, name in parts if count) or "no label settled"
-    torn = f" {told['disputed']:,} rows are disputed and left as they were." if told["disputed"] else ""
+        return f"No card is decided yet. Go on with: labelwise review {desk.run}"
+    parts = [(told["changed"], "changed"), (told["kept"], "confirmed"), (told["labelled"], "given to rows without one")]
+    words = ", ".join(f"{count:,} {name}" for count, name in parts if count) or "none settled"
+    torn = f" Disputed, and left as they were: {told['disputed']:,}." if told["disputed"] else ""
     return f"Labels in all: {words}.{torn} Next: labelwise run {desk.run} --resume"
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.base import InputError
+from labelwise.rundir import recover
 
 LABEL_ERRORS, QUERY = "label errors", "query"
 ABOUT_LABELS = frozenset({LABEL_ERRORS, "conflicting labels", "annotators"})
@@ -45,6 +46,9 @@ class Cards:
 
     def __len__(self) -> int:
         return len(self.table)
+
+    def __contains__(self, row: object) -> bool:
+        return isinstance(row, int) and self.position(row) is not None
 
     @cached_property
     def rows(self) -> NDArray[np.int64]:
@@ -111,6 +115,7 @@ def read_info(run: str | Path) -> dict[str, Any]:
     InputError
         Where there is none.
     """
+    recover(run)
     file = Path(run) / "run.json"
     if not file.is_file():
         raise InputError(

@@ -164,10 +164,10 @@ class Review:
         return known.get(label, "label")
 
     def undo(self, annotator: Any) -> dict[str, Any]:
-        """Take back the annotator's last decision that stands."""
+        """Take back the annotator's last decision about a card that stands; those of earlier rounds' cards stay."""
         annotator = annotator_name(annotator)
         with self._lock:
-            undone = self.store.undo(annotator)
+            undone = self.store.undo(annotator, self.cards)
             if undone is None:
                 raise NothingToUndo(f"{annotator} has decided nothing that could be undone.")
             self.tally.remove(undone.row, annotator)

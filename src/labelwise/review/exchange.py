@@ -154,9 +154,8 @@ def _studio(review: Review) -> bytes:
         )
     table = review.cards.table[["row", "suggested", "confidence", "reason", "preview"]]
     others = sorted(set(given) - set(review.cards.rows.tolist()))
-    table = pd.concat([table, pd.DataFrame({"row": others})], ignore_index=True).rename(
-        columns={"suggested": "prediction"}
-    )
+    rest = pd.DataFrame({"row": np.array(others, dtype=np.int64)})
+    table = pd.concat([table, rest], ignore_index=True).rename(columns={"suggested": "prediction"})
     rows = table["row"].tolist()
     previews = dict(zip(rows, table["preview"], strict=True))
     shown = review.material.shown(rows) or {}

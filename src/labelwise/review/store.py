@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ VERSION = 1
 ACTIONS = ("accept", "keep", "label", "skip")
 _APPLICATION = 0x6C627277
 _COLUMNS = "id, row, annotator, action, label, at, seconds"
-_LAST = f"SELECT {_COLUMNS} FROM decisions WHERE annotator = ? AND undone IS NULL ORDER BY id DESC LIMIT 1"
+_STANDING = f"SELECT {_COLUMNS} FROM decisions WHERE annotator = ? AND undone IS NULL ORDER BY id DESC"
 _SCHEMA = """
 CREATE TABLE decisions (
     id INTEGER PRIMARY KEY AUTOINCREMENT, row INTEGER NOT NULL, annotator TEXT NOT NULL, action TEXT NOT NULL,
@@ -114,13 +114,15 @@ class Store:
         with self._transaction() as connection:
             return [_insert(connection, *decision, at=at) for decision in given]
 
-    def undo(self, annotator: str) -> Decision | None:
+    def undo(self, annotator: str, among: Container[int] | None = None) -> Decision | None:
         """Take back the annotator's last decision that still stands and return it; None if there is none.
 
-        What it replaced, if anything, is live again.
+        What it replaced, if anything, is live again. Of decisions about rows that are not `among` some none is taken back.
         """
         with self._transaction() as connection:
-            found = connection.execute(_LAST, (annotator,)).fetchone()
+            standing = connection.execute(_STANDING, (annotator,))
+            found = next((one for one in standing if among is None or one[1] in among), None)
+            standing.close()
             if found is not None:
                 connection.execute("UPDATE decisions SET undone = ? WHERE id = ?", (now(), found[0]))
         return None if found is None else Decision(*found)
@@ -129,7 +131,7 @@ class Store:
 
     def last(self, annotator: str) -> Decision | None:
         """Return the annotator's last decision that still stands."""
-        return next(iter(self._read(_LAST, (annotator,))), None)
+        return next(iter(self._read(f"{_STANDING} LIMIT 1", (annotator,))), None)
 
     def live(self, row: int | None = None) -> list[Decision]:
         """Return the live decisions, of all rows or of one, oldest first."""
@@ -174,6 +176,11 @@ class Store:
             target.execute("PRAGMA journal_mode=DELETE")
             target.close()
         os.replace(partial, path)
+
+    def settle(self) -> None:
+        """Write everything into the one file, so that it may be moved; the store stays held."""
+        with self._lock:
+            self._connection.execute("PRAGMA journal_mode=DELETE")
 
     def _read(self, query: str, arguments: tuple[Any, ...]) -> list[Decision]:
         with self._lock:
