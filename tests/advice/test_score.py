@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.special import softmax
 from sklearn import metrics
 
 from labelwise.advice.score import CLASS_METRICS, REAL_METRICS, choose, corrected
@@ -43,6 +44,41 @@ def test_real_metrics_are_those_of_scikit_learn(seed, targets):
     assert REAL_METRICS["R2"](y, prediction) == pytest.approx(metrics.r2_score(y, prediction))
     assert REAL_METRICS["MAE"](y, prediction) == pytest.approx(-metrics.mean_absolute_error(y, prediction))
     assert REAL_METRICS["R2"](np.ones(5), np.zeros(5)) == 0
+
+
+@given(predictions(), st.sampled_from(list(CLASS_METRICS)), st.booleans())
+def test_rows_average_to_the_score(case, name, noisy):
+    y, proba = case
+    metric = corrected(CLASS_METRICS[name], noise_matrix(3), 4) if noisy else CLASS_METRICS[name]
+    assert metric.rows(y, proba).mean() == pytest.approx(metric(y, proba))
+
+
+@given(st.integers(0, 1000), st.sampled_from(list(REAL_METRICS)), st.integers(1, 3))
+def test_rows_of_real_targets_average_to_the_score(seed, name, targets):
+    rng = np.random.default_rng(seed)
+    y, prediction = rng.normal(size=(2, 20, targets))
+    assert REAL_METRICS[name].rows(y, prediction).mean() == pytest.approx(REAL_METRICS[name](y, prediction))
+
+
+@pytest.mark.parametrize("noisy", [False, True])
+@pytest.mark.parametrize("name", list(CLASS_METRICS))
+def test_rows_tell_the_chance_error_of_a_difference(name, noisy):
+    """The standard error from the rows is that of the metric over fresh draws of the rows, or above it.
+
+    Above where corrected counts below zero are cut off, which makes the metric itself less erratic.
+    """
+    rng = np.random.default_rng(0)
+    metric = corrected(CLASS_METRICS[name], noise_matrix(3), 4) if noisy else CLASS_METRICS[name]
+
+    def gaps(n: int) -> tuple[float, float]:
+        y = rng.choice(4, n, p=[0.5, 0.3, 0.15, 0.05])
+        one, other = (softmax(rng.normal(size=(n, 4)) + strength * np.eye(4)[y], 1) for strength in (1.5, 2.0))
+        rows = metric.rows(y, other) - metric.rows(y, one)
+        return metric(y, other) - metric(y, one), rows.std(ddof=1) / np.sqrt(n)
+
+    drawn = np.array([gaps(400) for _ in range(300)])
+    cut = noisy and name in ("balanced accuracy", "macro F1")
+    assert 0.85 < drawn[:, 1].mean() / drawn[:, 0].std() < (np.inf if cut else 1.2)
 
 
 @given(predictions(), st.integers(0, 100))

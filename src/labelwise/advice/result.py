@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -10,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.advice.candidates import Candidate, Params, describe
+from labelwise.advice.comparison import Comparison, compare, score_interval
 from labelwise.advice.ledger import Fit
 from labelwise.advice.problem import Problem
 from labelwise.advice.splits import Split
-from labelwise.advice.statistics import PairedMean, adjusted_lower, holm
 
 Status = Literal["winner", "baseline", "candidate", "dropped", "failed"]
 Verdict = Literal["beats baseline", "baseline kept", "not raced"]
@@ -58,17 +59,6 @@ class Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
-    """A challenger against the baseline on the folds that both were scored on."""
-
-    scored: Scored
-    difference: PairedMean
-    p_value: float
-    adjusted_p: float
-    lower: float
-
-
-@dataclass(frozen=True, eq=False)
 class RaceResult:
     """The outcome of a race.
 
@@ -77,7 +67,7 @@ class RaceResult:
     leaderboard
         One line a method, the best first. ``score`` is the mean over folds, higher is better (losses carry a minus
         sign), with its interval; ``difference`` is to the baseline on the same folds. ``difference_low`` is the
-        one-sided lower bound that decides (at Holm's level for the method), ``difference_high`` the upper end of the
+        one-sided lower bound that decides (allowing for all methods looked at), ``difference_high`` the upper end of the
         plain two-sided interval. ``params`` are those to fit on all rows; scores measure the method with its tuning.
     chosen, params
         The winner or the baseline, and its hyper-parameters.
@@ -94,11 +84,13 @@ class RaceResult:
     fold_scores
         Columns ``method``, ``fold``, ``score``: what the leaderboard summarises.
     level, folds, repeats, seconds
-        Confidence; folds a round; rounds finished by the baseline; time of all fits.
+        Confidence; folds a round; rounds that the baseline began; wall time, over all interruptions.
     rows
         Number of rows that scored: all labelled (and trusted) ones, or a part where time was short.
     corrected
         Whether scores are corrected for noise in the labels that score.
+    notes
+        What was out of the ordinary: candidates that had to be fitted in the main process, and why.
     """
 
     leaderboard: pd.DataFrame
@@ -118,22 +110,25 @@ class RaceResult:
     oof: NDArray[np.float32] = field(repr=False)
     oof_rows: pd.DataFrame = field(repr=False)
     fold_scores: pd.DataFrame = field(repr=False)
+    notes: list[str] = field(default_factory=list)
 
     def build(self) -> Any:
         """Return the chosen estimator, not fitted, with its hyper-parameters."""
         return self.chosen.build(self.params)
 
 
-def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: float) -> RaceResult:
+def conclude(
+    problem: Problem, scored: list[Scored], *, level: float, seconds: float, notes: Sequence[str] = ()
+) -> RaceResult:
     """Compare everything with the first of `scored`, the baseline, and decide."""
     baseline, *others = scored
-    compared = _compare(baseline, others, level, problem.metric.share)
+    compared = compare(problem, baseline, others, level)
     winner = max((c for c in compared if c.lower > 0), key=lambda c: c.lower, default=None)
     chosen = winner.scored if winner else baseline
     baseline.status = "baseline"
     if winner:
         chosen.status = "winner"
-    rounds = {name.split(" side")[0] for name in baseline.fits}
+    rounds = [name.split(" side")[0] for name in baseline.fits]
     oof = chosen.out_of_fold(len(problem.y))
     return RaceResult(
         leaderboard=_leaderboard(problem, scored, compared, level),
@@ -145,8 +140,8 @@ def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: f
         reason=_reason(problem, baseline, others, compared, winner, level),
         metric=problem.metric.name,
         level=level,
-        folds=len(baseline.fits) // len(rounds),
-        repeats=len(rounds),
+        folds=rounds.count(rounds[0]),
+        repeats=len(set(rounds)),
         seconds=seconds,
         rows=_rows_raced(baseline),
         corrected=problem.metric.corrected,
@@ -156,35 +151,13 @@ def conclude(problem: Problem, scored: list[Scored], *, level: float, seconds: f
             [(s.candidate.name, name, fit.scores["score"]) for s in scored for name, fit in s.fits.items()],
             columns=["method", "fold", "score"],
         ),
+        notes=list(notes),
     )
 
 
 def _rows_raced(baseline: Scored) -> int:
     first = next(iter(baseline.fits)).split(" side")[0]
     return sum(len(baseline.splits[name].test) for name in baseline.fits if name.startswith(f"{first} "))
-
-
-def _ratio(scored: Scored, names: list[str]) -> float:
-    """Return the mean ratio of rows to score and rows to train on."""
-    return float(np.mean([len(scored.splits[name].test) / len(scored.splits[name].train) for name in names]))
-
-
-def _compare(baseline: Scored, others: list[Scored], level: float, share: bool) -> list[Comparison]:
-    """Test each challenger that was scored on all folds.
-
-    Holm counts everybody who was scored on any fold, and twice, for each could have become part of the blend.
-    """
-    challengers, means = [s for s in others if s.status == "candidate"], []
-    for challenger in challengers:
-        names = [name for name in baseline.fits if name in challenger.fits]
-        step = 1 / float(np.mean([len(baseline.splits[name].test) for name in names])) if share else 0.0
-        means.append(PairedMean.of(challenger.scores(names) - baseline.scores(names), _ratio(baseline, names), step))
-    p_values = [mean.p_value() for mean in means]
-    adjusted = holm(p_values, family=2 * sum(bool(s.fits) and not s.is_blend for s in others))
-    return [
-        Comparison(s, mean, p, float(q), adjusted_lower(mean, p, float(q), level))
-        for s, mean, p, q in zip(challengers, means, p_values, adjusted, strict=True)
-    ]
 
 
 def _leaderboard(problem: Problem, scored: list[Scored], compared: list[Comparison], level: float) -> pd.DataFrame:
@@ -203,7 +176,7 @@ def _leaderboard(problem: Problem, scored: list[Scored], compared: list[Comparis
 def _score_columns(problem: Problem, scored: Scored, level: float) -> dict[str, float]:
     if scored.status in ("dropped", "failed"):
         return dict.fromkeys(("score", "score_low", "score_high"), np.nan)
-    estimate = PairedMean.of(scored.scores(), _ratio(scored, list(scored.fits))).interval(level)
+    estimate = score_interval(problem, scored, level)
     limits = (0, 1) if problem.metric.share else (-np.inf, np.inf)
     value, low, high = np.clip(estimate[:3], *limits)
     return {"score": float(value), "score_low": float(low), "score_high": float(high)}

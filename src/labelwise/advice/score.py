@@ -27,6 +27,7 @@ from labelwise.base import InputError
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.floating[Any]]
 Function = Callable[[Any, Floats, Floats | None], float]
+RowFunction = Callable[[Any, Floats, Floats | None], Floats]
 
 LOPSIDED = 0.8
 """Classes whose shares have less than this entropy, as a part of the greatest possible, are scored by recall."""
@@ -46,6 +47,9 @@ class Metric:
     function
         Of given codes (b,), probabilities (b, K) and the noise matrix or None; for real targets of values and
         predictions.
+    row_function
+        Of the same arguments: a value a row, (b,), whose mean is the score. Where the score is no mean of rows, these are
+        its linear part in each row (its influence), which is what its chance error is made of.
     share
         Whether it is a share of rows, which people read in percentage points.
     noise_matrix
@@ -60,12 +64,22 @@ class Metric:
 
     name: str
     function: Function
+    row_function: RowFunction
     share: bool = True
     noise_matrix: Floats | None = None
 
     def __call__(self, y: Any, prediction: Floats) -> float:
         """Return the score of predictions `prediction` of the targets `y`."""
         return float(self.function(y, prediction, self.noise_matrix))
+
+    def rows(self, y: Any, prediction: Floats) -> NDArray[np.float64]:
+        """Return a value a row, (b,), whose mean is the score.
+
+        >>> proba = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+        >>> choose("balanced accuracy").rows(np.array([0, 1, 1]), proba)
+        array([1.5 , 0.75, 0.  ])
+        """
+        return np.asarray(self.row_function(y, prediction, self.noise_matrix), dtype=np.float64)
 
     @property
     def corrected(self) -> bool:
@@ -84,18 +98,53 @@ def _margins(y: Ints, proba: Floats, noise: Floats | None) -> tuple[Floats, Floa
     return joint.diagonal(), joint.sum(axis=1), joint.sum(axis=0)
 
 
-def accuracy(y: Ints, proba: Floats, noise: Floats | None = None) -> float:
-    """Return the share of rows predicted right; with `noise`, its unbiased estimate for the true classes."""
+def right(y: Ints, proba: Floats, noise: Floats | None = None) -> Floats:
+    """Return 1 where a row is predicted right, else 0; with `noise`, an unbiased estimate of it for the true class."""
     predicted = proba.argmax(axis=1)
     if noise is None:
-        return float(np.mean(predicted == y))
-    return float(np.linalg.inv(noise)[y, predicted].mean())
+        return np.asarray(predicted == y, dtype=np.float64)
+    return np.asarray(np.linalg.inv(noise)[y, predicted])
+
+
+def accuracy(y: Ints, proba: Floats, noise: Floats | None = None) -> float:
+    """Return the share of rows predicted right; with `noise`, its unbiased estimate for the true classes."""
+    return float(right(y, proba, noise).mean())
 
 
 def balanced_accuracy(y: Ints, proba: Floats, noise: Floats | None = None) -> float:
     """Return the mean over classes of the share of their rows that are predicted right."""
     hits, _, true = _margins(y, proba, noise)
     return float(np.mean(hits[true > 0] / true[true > 0]))
+
+
+def _recall_rows(y: Ints, proba: Floats, noise: Floats | None = None) -> Floats:
+    """Return the linear part of each row in `balanced_accuracy`: without noise, what it adds to its class's recall."""
+    hits, _, true = _margins(y, proba, noise)
+    kept = true > 0
+    if noise is None:
+        return np.asarray(right(y, proba) * len(y) / (kept.sum() * true[y]))
+    back = np.linalg.inv(noise)[y]
+    hit = back * (proba.argmax(axis=1)[:, None] == np.arange(proba.shape[1]))
+    slope = (hit[:, kept] - hits[kept] / true[kept] * back[:, kept]) / true[kept]
+    return _around(balanced_accuracy(y, proba, noise), len(y) * slope.mean(axis=1))
+
+
+def _f1_rows(y: Ints, proba: Floats, noise: Floats | None = None) -> Floats:
+    """Return the linear part of each row in `macro_f1`."""
+    hits, predicted, true = _margins(y, proba, noise)
+    sizes, named, rows = predicted + true, proba.argmax(axis=1), np.arange(len(y))
+    per_hit = np.divide(2, sizes, out=np.zeros_like(sizes), where=sizes > 0)
+    per_size = -hits * per_hit**2 / 2
+    if noise is None:
+        slope = per_hit[y] * (named == y) + per_size[y] + per_size[named]
+    else:
+        back = np.linalg.inv(noise)[y]
+        slope = per_hit[named] * back[rows, named] + back @ per_size + per_size[named]
+    return _around(macro_f1(y, proba, noise), len(y) * slope / (sizes > 0).sum())
+
+
+def _around(score: float, linear: Floats) -> Floats:
+    return np.asarray(score + linear - linear.mean())
 
 
 def macro_f1(y: Ints, proba: Floats, noise: Floats | None = None) -> float:
@@ -105,33 +154,45 @@ def macro_f1(y: Ints, proba: Floats, noise: Floats | None = None) -> float:
     return float(np.mean(2 * hits[sizes > 0] / sizes[sizes > 0]))
 
 
+def _log_rows(y: Ints, proba: Floats, noise: Floats | None = None) -> Floats:
+    given = proba if noise is None else proba @ noise
+    return np.asarray(np.log(np.clip(given[np.arange(len(y)), y], 1e-7, 1)), dtype=np.float64)
+
+
 def log_loss(y: Ints, proba: Floats, noise: Floats | None = None) -> float:
     """Return minus the mean negative log probability of the label, at most 16.1 a row (a probability of 1e-7)."""
-    given = proba if noise is None else proba @ noise
-    return float(np.log(np.clip(given[np.arange(len(y)), y], 1e-7, 1)).mean())
+    return float(_log_rows(y, proba, noise).mean())
+
+
+def _explained_rows(y: Floats, prediction: Floats, _: Floats | None = None) -> Floats:
+    y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
+    error, spread = (y - prediction) ** 2, y.var(axis=0)
+    return np.asarray(np.where(spread > 0, 1 - error / np.where(spread > 0, spread, 1), 0).mean(axis=1))
 
 
 def r2(y: Floats, prediction: Floats, _: Floats | None = None) -> float:
     """Return the share of variance explained, the mean over targets; constant targets count 0."""
-    y, prediction = y.reshape(len(y), -1), prediction.reshape(len(y), -1)
-    error, spread = ((y - prediction) ** 2).mean(axis=0), y.var(axis=0)
-    return float(np.where(spread > 0, 1 - error / np.where(spread > 0, spread, 1), 0).mean())
+    return float(_explained_rows(y, prediction).mean())
+
+
+def _absolute_rows(y: Floats, prediction: Floats, _: Floats | None = None) -> Floats:
+    return np.asarray(-np.abs(y.reshape(len(y), -1) - prediction.reshape(len(y), -1)).mean(axis=1))
 
 
 def mean_absolute_error(y: Floats, prediction: Floats, _: Floats | None = None) -> float:
     """Return minus the mean absolute error."""
-    return -float(np.abs(y.reshape(len(y), -1) - prediction.reshape(len(y), -1)).mean())
+    return float(_absolute_rows(y, prediction).mean())
 
 
 CLASS_METRICS = {
-    "accuracy": Metric("accuracy", accuracy),
-    "balanced accuracy": Metric("balanced accuracy", balanced_accuracy),
-    "macro F1": Metric("macro F1", macro_f1, share=False),
-    "log loss": Metric("log loss", log_loss, share=False),
+    "accuracy": Metric("accuracy", accuracy, right),
+    "balanced accuracy": Metric("balanced accuracy", balanced_accuracy, _recall_rows),
+    "macro F1": Metric("macro F1", macro_f1, _f1_rows, share=False),
+    "log loss": Metric("log loss", log_loss, _log_rows, share=False),
 }
 REAL_METRICS = {
-    "R2": Metric("R2", r2, share=False),
-    "MAE": Metric("MAE", mean_absolute_error, share=False),
+    "R2": Metric("R2", r2, _explained_rows, share=False),
+    "MAE": Metric("MAE", mean_absolute_error, _absolute_rows, share=False),
 }
 
 
