@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import pickle
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import labelwise
 from labelwise import Auto, AutoClassifier, AutoRegressor, load, save
+from labelwise.audit import AuditReport, Finding
 from labelwise.base import InputError
 from labelwise.baselines import Baseline
 
@@ -101,7 +101,7 @@ def test_too_few_rows_are_not_raced(rows, told):
     assert set(auto.predict(IRIS[0][rows])) <= {0, 1}
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(st.integers(2, 6), st.integers(1, 3), st.booleans())
 def test_a_handful_of_rows_is_enough(n, d, unlabelled):
     X = np.arange(n * d, dtype=float).reshape(n, d)
@@ -205,6 +205,7 @@ def test_real_targets():
         auto.query()
 
 
+@pytest.mark.slow
 def test_in_pipelines_searches_and_cross_validation():
     X, y = IRIS
     auto = AutoClassifier(**PLAIN)
@@ -241,12 +242,13 @@ def test_numbers_that_are_none_are_refused():
 
 def test_the_poisoned_pool_guard_holds_in_memory(monkeypatch):
     X, y = IRIS
-    poison = SimpleNamespace(
-        kind="poisoned pool", severity="critical", handles=frozenset({"poisoning"}), title="Poisoned"
+    poison, few = (
+        Finding(
+            kind=kind, severity="critical", title=kind, summary="", evidence={}, next_step="", handles=frozenset({tag})
+        )
+        for kind, tag in (("poisoned pool", "poisoning"), ("few labels", "few labels"))
     )
-    few = SimpleNamespace(kind="few labels", severity="critical", handles=frozenset({"few labels"}), title="Few")
-    report = SimpleNamespace(flagged=lambda: pd.DataFrame({"row": []}), of_kind=lambda kind: [], noise_matrix=None)
-    report.__class__.__iter__ = lambda self: iter([poison, few])
+    report = AuditReport(findings=[poison, few], checked={})
     monkeypatch.setattr("labelwise.auto.audit", lambda *a, **k: report)
     monkeypatch.setattr(
         "labelwise.auto.race", lambda rows, targets, candidates, **k: (_ for _ in ()).throw(Names(candidates))

@@ -112,12 +112,8 @@ def _frame_of(X: Any, numbers_too: bool = False) -> pd.DataFrame | None:
     if not (hasattr(X, "columns") or hasattr(X, "column_names")):
         return None
     frame = X if isinstance(X, pd.DataFrame) else read_table(X)
-    complete = all(kind.kind in "iufb" for kind in map(_numpy_kind, frame.dtypes)) and not frame.isna().any(axis=None)
+    complete = all(map(pd.api.types.is_numeric_dtype, frame.dtypes)) and not frame.isna().any(axis=None)
     return None if complete and not numbers_too else read_table(frame)
-
-
-def _numpy_kind(dtype: Any) -> np.dtype[Any]:
-    return np.dtype(getattr(dtype, "numpy_dtype", dtype) if not isinstance(dtype, pd.CategoricalDtype) else object)
 
 
 def _roles(frame: pd.DataFrame) -> Roles:
