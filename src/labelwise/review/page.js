@@ -28,7 +28,7 @@
       if (typeof value === "function") node.addEventListener(name.slice(2), value);
       else node.setAttribute(name, value === true ? "" : value);
     }
-    node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
     return node;
   }
 
@@ -42,9 +42,14 @@
   const line = (text) => body(text).replace(DIRECTION, "").replace(/\s+/g, " ").trim();
   const named = (label) => (label === null || label === undefined ? "no label" : line(label) || "(empty)");
 
+  /** A name that may break behind its underscores, dots and slashes rather than within a word. */
+  const breakable = (label) => named(label).split(/(?<=[_./\\-])(?=[^_./\\-])/).flatMap((part, place) => (place ? [make("wbr"), part] : [part]));
+
   const count = (value) => Math.round(value).toLocaleString("en");
   const plural = (value, one, many = `${one}s`) => `${count(value)} ${Math.round(value) === 1 ? one : many}`;
-  const share = (value) => (value >= 0.995 && value < 1 ? "99%" : value > 0 && value < 0.005 ? "<1%" : `${Math.round(100 * value)}%`);
+  const share = (value) => `${Math.round(100 * value)}%`;
+  /** A model's probability: never quite 0 or 100 %. */
+  const belief = (value) => (value >= 0.995 ? ">99%" : value < 0.005 ? "<1%" : share(value));
   const isShare = (metric) => /accuracy|precision|recall|f1/i.test(metric || "");
   const signed = (value, digits) => {
     const text = Math.abs(value).toFixed(digits);
@@ -212,6 +217,7 @@
   function drawTrouble() {
     const refused = outbox.items.filter((item) => item.refused).length;
     const waiting = outbox.items.length - refused;
+    document.body.dataset.unsent = outbox.items.length;
     $("trouble").hidden = !link.trouble && !refused;
     if ($("trouble").hidden) return;
     const key = link.trouble && link.trouble.status === 403;
@@ -396,9 +402,9 @@
     const [mark, preview, labels, sure] = row.children;
     row.dataset.state = slot.state;
     mark.textContent = outbox.pending(slot.row) ? "↑" : MARKS[slot.state];
-    preview.textContent = line(slot.preview || "") || `Row ${slot.row}`;
+    preview.textContent = (now.session.show === "image" ? "" : line(slot.preview || "")) || `Row ${slot.row}`;
     labels.replaceChildren(...rowLabels(slot));
-    sure.textContent = slot.confidence === null || slot.confidence === undefined ? "" : share(slot.confidence);
+    sure.textContent = slot.confidence === null || slot.confidence === undefined ? "" : belief(slot.confidence);
   }
   function rowLabels(slot) {
     if (slot.state === "skipped") return ["skipped"];
@@ -689,7 +695,7 @@
     const { length } = now.session.classes;
     const others = length ? plural(length, "class", "classes") : "Type a value";
     return make("section", { class: "deciding", "aria-labelledby": "question" }, make("h3", { id: "question" }, question), list,
-      length === 1 ? null : make("button", { type: "button", class: "choice other", onclick: openPick }, make("kbd", {}, "L"), make("span", { class: "name" }, "Other label"), make("span", { class: "note" }, others)));
+      length === 1 ? null : make("button", { type: "button", class: "choice other", onclick: openPick }, make("kbd", {}, "L"), make("span", { class: "what" }, "Other label"), make("span", { class: "note" }, others)));
   }
   function choiceOf({ name, tags, share: part }, number) {
     const { slot } = now.card;
@@ -697,9 +703,9 @@
     const bar = make("i", { class: "likely", "aria-hidden": "true" });
     bar.style.width = `${100 * Math.min(1, Math.max(0, part || 0))}%`;
     return make("button", { type: "button", class: `choice ${tags.join(" ")}`, "aria-pressed": String(chosen), "aria-keyshortcuts": number, title: line(name).length > 60 ? line(name) : null, onclick: (event) => { leave(event); choose(name); } },
-      make("kbd", {}, String(number)), make("span", { class: "name" }, make("bdi", {}, named(name))),
-      make("span", { class: "tags" }, tags.map((tag) => make("span", { class: `badge ${tag}` }, tag))),
-      make("span", { class: "share" }, part === null || part === undefined ? "" : share(part)), bar);
+      make("kbd", {}, String(number)),
+      make("span", { class: "what" }, make("bdi", { class: "name" }, breakable(name)), tags.map((tag) => [" ", make("span", { class: `badge ${tag}` }, tag)])),
+      make("span", { class: "share" }, part === null || part === undefined ? "" : belief(part)), bar);
   }
 
   function evidenceOf({ slot, details }) {
@@ -716,17 +722,17 @@
   }
   function chance({ kind, given: label, confidence }) {
     if (confidence === null || confidence === undefined) return "";
-    if (label === null || kind === "query") return `The model is ${share(confidence)} sure of its prediction.`;
-    return `The given label is wrong with a chance of ${share(confidence)}.`;
+    if (label === null || kind === "query") return `The model is ${belief(confidence)} sure of its prediction.`;
+    return `The given label is wrong with a chance of ${belief(confidence)}.`;
   }
   function precision({ expected_precision: value }) {
     if (value === null || value === undefined) return "";
     const tenth = Math.round(10 * value);
     const words = value >= 0.95 ? "nearly all are" : tenth === 0 ? "fewer than 1 in 10 is" : `about ${tenth} in 10 ${tenth === 1 ? "is" : "are"}`;
-    return `Of the rows flagged like this one, ${words} expected to be wrong (${share(value)}).`;
+    return `Of the rows flagged like this one, ${words} expected to be wrong (${belief(value)}).`;
   }
   function sideOf(which, name, rows) {
-    return make("div", { class: `side ${which}` }, make("h4", {}, "labelled ", make("bdi", {}, named(name))),
+    return make("div", { class: `side ${which}` }, make("h4", {}, "labelled ", make("bdi", {}, breakable(name))),
       make("ul", { class: "plain" }, rows.map((row) => make("li", {}, row.image ? picture(row.image, `Image of row ${row.row}`, true) : null,
         make("div", {}, row.preview ? make("p", { class: "near", dir: "auto" }, line(row.preview)) : null,
           make("p", { class: "note" }, `Row ${row.row}${row.similarity === null || row.similarity === undefined ? "" : `, similarity ${row.similarity.toFixed(2)}`}`))))));
@@ -790,6 +796,7 @@
   const nothingAtAll = () => [make("h2", {}, "Nothing to review"), make("p", { class: "lead" }, "The run flagged no rows and asks for no labels.")];
   function allDone(p) {
     const told = [`${plural(p.changed, "label was", "labels were")} changed and ${count(p.kept)} confirmed.`];
+    if (p.labelled) told.push(`${plural(p.labelled, "row has its", "rows have their")} first label.`);
     if (p.skipped) told.push(`You skipped ${plural(p.skipped, "card")}.`);
     if (p.disputed) told.push(`${plural(p.disputed, "row is", "rows are")} disputed.`);
     const command = now.session.next || `labelwise run --resume ${now.session.run}`;
@@ -839,7 +846,7 @@
     const time = p.seconds_a_card && p.left ? duration(p.seconds_a_card * p.left) : "";
     $("progress-line").textContent = p.left || !p.cards ? [`${count(p.done)} of ${count(p.cards)} decided`, `${count(p.left)} left`, time].filter(Boolean).join(" · ") : `All ${count(p.cards)} cards seen`;
     $("numbers").replaceChildren(...numbersOf(p));
-    $("gain").textContent = gainOf(p.gain_left);
+    $("gain").textContent = [gainOf(p.gain_left), p.note ? line(p.note) : ""].filter(Boolean).join(" ");
     $("gain").hidden = !$("gain").textContent;
     document.title = `${p.left ? `(${count(p.left)}) ` : ""}Label review: ${line(now.session.run)}`;
   }
@@ -848,9 +855,10 @@
     if (p.seconds_a_card) pairs.push(["A card", `${p.seconds_a_card.toFixed(1)} s`]);
     if (p.seconds_a_card && p.left) pairs.push(["Time left", duration(p.seconds_a_card * p.left)]);
     if (p.changed || p.kept) pairs.push(["Changed", count(p.changed)], ["Confirmed", count(p.kept)]);
+    if (p.labelled) pairs.push(["First labels", count(p.labelled)]);
     if (p.agreement) pairs.push(["Agreement", agreementOf(p.agreement)]);
     if (p.disputed) pairs.push(["Disputed", make("button", { type: "button", class: "link", onclick: () => setView({ state: "disputed", kind: "", search: "" }) }, count(p.disputed))]);
-    if (p.by_annotator.length > 1) pairs.push(["People", p.by_annotator.map((one, place) => [place ? ", " : "", make("bdi", {}, line(one.annotator)), ` ${count(one.done)}`]).flat()]);
+    if (p.by_annotator.length > 1) pairs.push(["People", p.by_annotator.map((one, place) => [place ? ", " : "", make("bdi", {}, line(one.annotator)), ` ${count(one.done)}`])]);
     return pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
   }
   const agreementOf = (found) => [share(found.value), make("span", { class: "note" }, ` of ${plural(found.rows, "row")}${found.rows > 1 ? ` (${share(found.low)} to ${share(found.high)})` : ""}${found.kappa === null || found.kappa === undefined ? "" : `, kappa ${found.kappa.toFixed(2)}`}`)];
@@ -1091,10 +1099,10 @@
     const draw = () => { drawing ||= requestAnimationFrame(() => { drawing = 0; queue.draw(); }); };
     list.addEventListener("scroll", draw, { passive: true });
     new ResizeObserver(() => {
-      queue.height = parseFloat(getComputedStyle($("spacer")).minHeight) || queue.height;
-      queue.rows.forEach((row) => row.remove());
-      queue.rows.clear();
-      draw();
+      const height = parseFloat(getComputedStyle($("spacer")).minHeight) || queue.height;
+      if (height !== queue.height) { queue.rows.forEach((row) => row.remove()); queue.rows.clear(); }
+      queue.height = height;
+      queue.draw();
     }).observe(list);
     list.addEventListener("click", (event) => {
       const row = event.target.closest(".item");
