@@ -1,10 +1,10 @@
 """Is the result of labelwise ever below its own tuned baseline, and how does it stand beside gradient boosting?
 
     python -m benchmarks guard                      measure what is missing, and write the page
-    python benchmarks/guard.py --only digits        some problems
-    python benchmarks/guard.py --seconds 500        stop before the next problem after that time
-    python benchmarks/guard.py --table              print what was measured, measure nothing
-    python benchmarks/guard.py --fresh              forget what was measured
+    python -m benchmarks.guard --only digits        some problems
+    python -m benchmarks.guard --seconds 500        stop before the next problem after that time
+    python -m benchmarks.guard --table              print what was measured, measure nothing
+    python -m benchmarks.guard --fresh              forget what was measured
 
 Each problem is a real set, half of them with a defect put into the training rows (`benchmarks.guard_problems`). `Auto`
 sees the training rows for a few seconds; its result, its own tuned baseline and scikit-learn's HistGradientBoosting (as
@@ -190,7 +190,7 @@ def _signed(difference: dict[str, float]) -> str:
     if difference["value"] == difference["low"] == difference["high"] == 0:
         return "0"
     value, low, high = (f"{100 * difference[name]:+.1f}" for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"
+    return f"{value} [{low}, {high}]" if np.isfinite(difference["low"]) else value
 
 
 def page(results: Sequence[dict[str, Any]], left: Sequence[str]) -> str:

@@ -88,6 +88,10 @@ class Problem:
         order = rng.permutation(len(X))
         n_test = min(TEST_ROWS, int(TEST_SHARE * len(X)))
         test, train = order[:n_test], order[n_test : n_test + TRAIN_ROWS]
+        known = {row.tobytes() for row in X[train]}
+        test = test[
+            [row.tobytes() not in known for row in X[test]]
+        ]  # a set that holds rows twice tells nobody anything
         if y.dtype.kind != "f":  # classes that training does not know cannot be predicted by anybody
             test = test[np.isin(y[test], y[train])]
         rest = order[n_test + TRAIN_ROWS :][:POOL_ROWS]
