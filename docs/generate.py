@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
-from dataclasses import MISSING, fields, is_dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Any
+
+from markup import cell, inline, prose
+from method_page import counted, page, path_of
+from wording import BADGES, COSTS
 
 import labelwise
 from labelwise import catalogue
@@ -24,13 +27,11 @@ TITLES = {
     "discover": "New classes", "multilabel": "Structured label spaces", "weak": "Votes", "shift": "Shift",
     "unlearning": "Forgetting", "diagnostics": "Diagnostics",
 }  # fmt: skip
-BADGES = {
-    "shown": "shown",
-    "not shown": "**not shown**",
-    "opposite": "**opposite**",
-    "mixed": "mixed",
-    None: "not measured",
-}
+VERDICTS = {
+    "opposite": "The whole interval lies on the wrong side: on this data the opposite of the claim holds.",
+    "not shown": "The interval holds zero, or misses the margin: this experiment cannot tell.",
+    "shown": "The interval lies above zero, or reaches the margin where one is stated.",
+}  # fmt: skip
 
 
 def on_config(config: Any) -> Any:
@@ -39,23 +40,24 @@ def on_config(config: Any) -> Any:
     for item in config.nav:
         if "Methods" in item:
             item["Methods"] += [{title(room): f"methods/{room}.md"} for room in used_rooms()]
-        elif "Claims" in item:
-            item["Claims"] += [{title(path.stem): f"claims/{path.name}"} for path in claim_pages()]
-        elif "Decisions" in item:
-            item["Decisions"] += [f"decisions/{path.name}" for path in sorted((DOCS / "decisions").glob("*.md"))]
+        elif "What was measured" in item:
+            item["What was measured"] += [{title(path.stem): f"claims/{path.name}"} for path in claim_pages()]
+        elif "Contributing" in item:
+            item["Contributing"] += [f"decisions/{path.name}" for path in sorted((DOCS / "decisions").glob("*.md"))]
     return config
 
 
 def write_all() -> None:
-    """Write every generated page, and remove pages of rooms that are gone."""
-    pages = {f"methods/{room}.md": room_page(room) for room in used_rooms()}
-    pages |= {"methods/index.md": index_page(), "papers.md": papers_page(), "claims/index.md": claims_page()}
-    (DOCS / "methods").mkdir(exist_ok=True)
-    for old in (DOCS / "methods").glob("*.md"):
-        if f"methods/{old.name}" not in pages:
+    """Write every generated page, and remove pages of methods and rooms that are gone."""
+    pages = {"papers.md": papers_page(), "claims/index.md": claims_page(), "methods/index.md": index_page()}
+    pages |= {f"methods/{room}.md": room_page(room) for room in used_rooms()}
+    pages |= {path_of(entry): method_page(entry) for entry in catalogue.methods()}
+    for old in (DOCS / "methods").rglob("*.md"):
+        if str(old.relative_to(DOCS).as_posix()) not in pages:
             old.unlink()
     for name, text in pages.items():
         path = DOCS / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
 
@@ -75,130 +77,49 @@ def claim_pages() -> list[Path]:
     return sorted(path for path in (DOCS / "claims").glob("*.md") if path.stem != "index")
 
 
+def method_page(entry: Entry) -> str:
+    """Return the page of a method."""
+    return page(entry, title(entry.room))
+
+
 def index_page() -> str:
     """Return the table of all methods."""
-    lines = ["# Methods", "", "Every method, found by walking the package; `labelwise methods` prints the same.", ""]
-    lines += ["| method | what it does | handles | paper | claim |", "|---|---|---|---|---|"]
-    for entry in catalogue.methods():
-        link = f"[{entry.name}]({entry.room}.md#{entry.name.lower()})"
-        handles = ", ".join(sorted(entry.handles))
-        paper = "" if entry.paper is None else str(entry.paper)
-        lines.append(f"| {link} | {inline(entry.summary)} | {handles} | {paper} | {BADGES[entry.claim]} |")
-    return "\n".join(lines) + "\n"
+    entries = catalogue.methods()
+    lines = [
+        "# Methods", "",
+        f"{len(entries)} methods, found by walking the package; `labelwise methods` prints the same. Not sure which one?"
+        " Start from [your problem](../index.md) or the [decision guide](../guide/decide.md).", "",
+        f"*Cost.* {' '.join(COSTS.values())} *Claim*: how [what was measured](../claims/index.md) came out.", "",
+        '<div class="filterable" data-hint="Filter: noise seconds shown ..." markdown>', "",
+        "| method | what it does | for | cost | claim |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [index_row(entry, f"{entry.room}/{entry.name}.md") for entry in entries]
+    return "\n".join([*lines, "", "</div>"]) + "\n"
+
+
+def index_row(entry: Entry, target: str, anchor: str = "") -> str:
+    """Return a method's line in a table of methods."""
+    handles = ", ".join(sorted(entry.handles))
+    return f"| [{entry.name}]({target}){anchor} | {cell(entry.summary)} | {handles} | {entry.cost} | {BADGES[entry.claim]} |"
 
 
 def room_page(room: str) -> str:
-    """Return the page of a room: its own words, then each method."""
+    """Return the page of a room: its own words, then a table with a link to each method."""
     entries = catalogue.methods(room=room)
     module = getattr(labelwise, room)
-    lines = [f"# {title(room)}", "", inline(inspect.getdoc(module) or ""), ""]
-    for entry in entries:
-        lines += method_section(entry)
-    return "\n".join(lines).rstrip() + "\n"
+    lines = [f"# {title(room)}", "", prose(plain(inspect.getdoc(module) or "")), ""]
+    rows = [row for entry in entries for row in catalogue.claims().get(entry.import_path, [])]
+    if rows:
+        lines += [f"{counted(rows)}; [the claims](../claims/{rows[0]['room']}.md).", ""]
+    lines += ["| method | what it does | for | cost | claim |", "|---|---|---|---|---|"]
+    # The anchors are those of the days when a room was one page with a section a method.
+    lines += [index_row(entry, f"{room}/{entry.name}.md", f"{{ #{entry.name.lower()} }}") for entry in entries]
+    return "\n".join(lines) + "\n"
 
 
-def method_section(entry: Entry) -> list[str]:
-    """Return the section of one method: docstring, card, parameters, example."""
-    head, sections = split(inspect.getdoc(entry.cls) or "")
-    lines = [f"## {entry.name}", "", f"`from {entry.import_path.rpartition('.')[0]} import {entry.name}`", ""]
-    lines += [prose(head), "", *card_table(entry), ""]
-    own = sections.pop("Parameters", "")
-    parameters = parameter_list(entry.cls, own)
-    lines += ["### Parameters", "", *parameters, ""] if parameters else []
-    for name, text in sections.items():
-        body = f"```pycon\n{text.strip()}\n```" if name == "Examples" else definitions(text)
-        lines += [f"### {name}", "", body, ""]
-    # Headings repeat from method to method: give each its own anchor.
-    return [re.sub(r"^### (.*)$", rf"### \1 {{ #{entry.name.lower()}-\1 }}", line) for line in lines]
-
-
-def card_table(entry: Entry) -> list[str]:
-    """Return what the card says as a table."""
-    card = entry.cls.card
-    told = {
-        "handles": ", ".join(sorted(entry.handles)),
-        "kind": entry.kind,
-        "task": entry.task,
-        "reads": ", ".join(sorted(entry.supervision)),
-        "needs": ", ".join(sorted(entry.needs)),
-        "requires": ", ".join(sorted(entry.requires)),
-        "cost": entry.cost,
-        "races": "yes" if entry.race else "",
-        "paper": "" if entry.paper is None else f"{entry.paper}: {entry.title}",
-        "reference": card.reference,
-        "claim": claim_link(entry),
-    }
-    return ["| | |", "|---|---|", *(f"| {name} | {inline(text)} |" for name, text in told.items() if text)]
-
-
-def claim_link(entry: Entry) -> str:
-    """Return the claim's verdict with a link to the room's page of claims."""
-    rows = catalogue.claims().get(entry.import_path, [])
-    if not rows:
-        return "" if entry.paper is None else BADGES[None]
-    verdicts = [row["verdict"] for row in rows]
-    told = ", ".join(f"{verdicts.count(name)} {name}" for name in BADGES if name in verdicts)
-    return f"[{told}](../claims/{rows[0]['room']}.md)"
-
-
-def parameter_list(cls: type[Any], own: str) -> list[str]:
-    """Return every field with its default: the class's own words, or those of the parent that declares it."""
-    told: dict[str, str] = {}
-    for parent in reversed(cls.__mro__):
-        text = (
-            own
-            if parent is cls
-            else split(inspect.cleandoc(vars(parent).get("__doc__") or ""))[1].get("Parameters", "")
-        )
-        for names, words in items(text):
-            told.update(dict.fromkeys((name.strip(" `*") for name in names.split(":")[0].split(",")), words))
-    return [f"- **{name}**{default}: {inline(told.get(name, ''))}" for name, default in arguments(cls)]
-
-
-def arguments(cls: type[Any]) -> list[tuple[str, str]]:
-    """Return the constructor's arguments and their defaults."""
-    if is_dataclass(cls):
-        return [(item.name, f" (`{item.default!r}`)" if item.default is not MISSING else "") for item in fields(cls)]
-    found = inspect.signature(cls).parameters.values()
-    return [(p.name, f" (`{p.default!r}`)" if p.default is not p.empty else "") for p in found if p.kind not in (2, 4)]
-
-
-def split(doc: str) -> tuple[str, dict[str, str]]:
-    """Return a numpydoc docstring's head and its sections by title."""
-    parts = re.split(r"^(\w[\w ]*)\n-{3,}$", doc, flags=re.MULTILINE)
-    return parts[0], {name: text.strip("\n") for name, text in zip(parts[1::2], parts[2::2], strict=True)}
-
-
-def items(text: str) -> Iterable[tuple[str, str]]:
-    """Yield the entries of a section of definitions: unindented head, indented words."""
-    for block in re.split(r"^(?=\S)", text, flags=re.MULTILINE):
-        head, _, words = block.partition("\n")
-        if head.strip():
-            yield head.strip(), " ".join(words.split())
-
-
-def definitions(text: str) -> str:
-    """Return a section of definitions as a list; a section of prose as it is."""
-    if not re.search(r"^\S.*\n {2,}\S", text, flags=re.MULTILINE):
-        return prose(text)
-    return "\n".join(f"- `{head}`" + (f": {inline(words)}" if words else "") for head, words in items(text))
-
-
-def prose(text: str) -> str:
-    """Return paragraphs of a docstring as Markdown."""
-    return "\n\n".join(inline(paragraph) for paragraph in text.strip().split("\n\n"))
-
-
-def inline(text: str) -> str:
-    """Return docstring mark-up as Markdown on one line: code stays as it is, what lies between is escaped."""
-    text = re.sub(r"`([^`<]+) <(https?://[^>]+)>`_", r"[\1](\2)", " ".join(text.split()))
-    parts = re.split(r"(``[^`]+``|`[^`]+`)", text)
-    return "".join("`" + part.strip("`") + "`" if part[:1] == "`" else escaped(part) for part in parts)
-
-
-def escaped(text: str) -> str:
-    """Return prose whose signs are neither tags nor table cells nor emphasis."""
-    return text.replace("<", "&lt;").replace("|", "&#124;").replace("*", "\\*")
+def plain(doc: str) -> str:
+    """Return a module's docstring without its examples."""
+    return re.split(r"^>>>|^Examples\n-+$", doc, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
 
 
 def papers_page() -> str:
@@ -211,35 +132,94 @@ def papers_page() -> str:
         f"{done} of {len(rows)} papers live in this version; `labelwise papers` prints the same.",
         "",
     ]
+    lines += ['<div class="filterable" data-hint="Filter: a word of the title, a method ..." markdown>', ""]
     lines += ["| | name | title | lives as | where | claim |", "|---|---|---|---|---|---|"]
+    pages = {entry.import_path: path_of(entry) for entry in catalogue.methods()}
     for row in rows:
-        where = ", ".join(f"`{path.removeprefix('labelwise.')}`" for path in row.where)
+        where = ", ".join(linked(path, pages) for path in row.where)
         claim = "" if row.lives_as == "not yet" else BADGES[row.claim]
-        cells = [str(row.number), inline(row.name), inline(row.title), row.lives_as, where, claim]
+        cells = [str(row.number), cell(row.name), cell(row.title), row.lives_as, where, claim]
         lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "</div>"]) + "\n"
+
+
+def linked(path: str, pages: dict[str, str]) -> str:
+    """Return a method's name with a link to its page, or any other name as code."""
+    short = f"`{path.removeprefix('labelwise.')}`"
+    return f"[{short}]({pages[path]})" if path in pages else short
+
+
+# -- claims
 
 
 def claims_page() -> str:
-    """Return the summary of all claims."""
-    rows = [row for found in catalogue.claims().values() for row in found]
-    count = {verdict: sum(row["verdict"] == verdict for row in rows) for verdict in ("shown", "not shown", "opposite")}
+    """Return all claims: what the verdicts mean, counts by room, then every claim by verdict."""
+    rows = sorted(all_claims(), key=lambda row: (row["room"], row["method"], row["name"]))
+    count = Counter(row["verdict"] for row in rows)
     lines = [
         "# Claims", "",
-        "A claim is the smallest experiment on a CPU that shows what a paper says of its method: data, baseline, metric,",
-        "several seeds, and the paired difference with a 95 % t interval over the seeds. Method and baseline get the same",
-        "tuning budget on a validation split of the training rows; test labels are never used for selection.", "",
-        "*Shown*: the interval lies above zero (or reaches the stated margin). *Opposite*: it lies below. *Not shown*:",
-        "neither. A claim that is not shown stays, with what was tried. `make claims ROOM=losses` measures a room again.",
-        "", f"{len(rows)} claims: {', '.join(f'{n} {verdict}' for verdict, n in count.items())}.", "",
-        "| method | claim | difference | verdict | page |", "|---|---|---|---|---|",
+        "Papers promise; here is what held. A claim is the smallest experiment on one processor that could turn out false:",
+        "data, baseline, metric, several seeds, and the paired difference with a 95 % t interval over the seeds. Method",
+        "and baseline get the same tuning budget on a validation split of the training rows; test labels select nothing.",
+        "",
+        f"{len(rows)} claims of {len({row['method'] for row in rows})} methods:", "",
+        "| verdict | claims | what it means |", "|---|---|---|",
+        *(f"| [{name}](#{anchor(name)}) | {count[name]} | {words} |" for name, words in VERDICTS.items()), "",
+        "Small data on one processor is not the paper's setting: *not shown* here does not refute a paper, and *shown* does",
+        "not promise the same on your data. That is what the [race](../guide/race.md) is for. A claim that is not shown",
+        "stays, with what was tried. `make claims ROOM=losses` measures a room again. Time and memory are another matter:",
+        "[benchmarks](../benchmarks.md).",
+        "", "## By room", "", "| room | shown | not shown | opposite |", "|---|---|---|---|", *room_counts(rows), "",
+        "Whole rooms on the same data: " + ", ".join(comparisons()) + ".", "",
     ]  # fmt: skip
-    for row in sorted(rows, key=lambda row: (row["room"], row["method"], row["name"])):
-        name = row["method"].removeprefix("labelwise.") + (f" ({row['name']})" if row["name"] else "")
-        gain = f"{row['difference']:+.3g} [{row['low']:+.3g}, {row['high']:+.3g}]"
-        page = f"[{title(row['room'])}]({row['room']}.md)"
-        lines.append(f"| `{name}` | {inline(row['statement'])} | {gain} | {BADGES[row['verdict']]} | {page} |")
+    for verdict, words in VERDICTS.items():
+        lines += group(verdict, words, [row for row in rows if row["verdict"] == verdict])
     return "\n".join(lines) + "\n"
+
+
+def all_claims() -> list[dict[str, Any]]:
+    """Return every measured claim."""
+    return [row for found in catalogue.claims().values() for row in found]
+
+
+def room_counts(rows: list[dict[str, Any]]) -> list[str]:
+    """Return a line a room: how many claims came out how."""
+    by = {
+        room: Counter(row["verdict"] for row in rows if row["room"] == room) for room in {row["room"] for row in rows}
+    }
+    return [
+        f"| [{title(room)}]({room}.md) | {by[room]['shown']} | {by[room]['not shown']} | {by[room]['opposite']} |"
+        for room in sorted(by, key=title)
+    ]
+
+
+def comparisons() -> list[str]:
+    """Return links to the tables that compare all methods of a room."""
+    found = []
+    for path in claim_pages():
+        for heading in re.findall(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+            if not heading.startswith("Details"):
+                target = f"{path.name}#{re.sub(r'[^a-z0-9]+', '-', heading.lower()).strip('-')}"
+                found.append(f"[{title(path.stem).lower()}: {heading[0].lower()}{heading[1:]}]({target})")
+    return found
+
+
+def group(verdict: str, words: str, rows: list[dict[str, Any]]) -> list[str]:
+    """Return the claims of one verdict as a table."""
+    lines = [f"## {verdict.capitalize()} {{ #{anchor(verdict)} }}", "", words, ""]
+    lines += ['<div class="filterable" data-hint="Filter: a method, a room, a word ..." markdown>', ""]
+    lines += ["| method | claim | difference | room |", "|---|---|---|---|"]
+    pages = {entry.import_path: f"../{path_of(entry)}" for entry in catalogue.methods()}
+    for row in rows:
+        name = linked(row["method"], pages) + (f"<br><small>{inline(row['name'])}</small>" if row["name"] else "")
+        gain = f"{row['difference']:+.3g} [{row['low']:+.3g}, {row['high']:+.3g}]"
+        lines.append(f"| {name} | {cell(row['statement'])} | {gain} | [{title(row['room'])}]({row['room']}.md) |")
+    return [*lines, "", "</div>", ""]
+
+
+def anchor(verdict: str) -> str:
+    """Return the anchor of a verdict's section."""
+    return verdict.replace(" ", "-")
 
 
 if __name__ == "__main__":
