@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tests.report import insight_fixture as more
 from tests.report.label_simulation import INTENTS, Simulation, estimate, proportion
 
 HOSTILE = (
@@ -32,9 +33,7 @@ def make_run(directory: Path, case: str = "many", seed: int = 0) -> Path:
     return directory
 
 
-def said(say: tuple[str, ...], plain: str, place: int) -> str:
-    """The plain words, or hostile ones in their place."""
-    return say[place % len(say)] if say else plain
+said = more.said
 
 
 # -- whole runs
@@ -42,7 +41,7 @@ def said(say: tuple[str, ...], plain: str, place: int) -> str:
 
 def simulated(
     directory: Path, rng: np.random.Generator, names: list[str], *, n: int, noise: float, skill: float,
-    gain: float = 0.023, say: tuple[str, ...] = (),
+    gain: float = 0.023, say: tuple[str, ...] = (), new: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     sim = Simulation(rng, n, names, noise, skill)
     texts = [said(say, text, row) for row, text in enumerate(sim.texts())]
@@ -50,7 +49,19 @@ def simulated(
     predictions(sim).to_parquet(directory / "predictions.parquet")
     flagged(sim, texts, say).to_csv(directory / "flagged.csv", index=False)
     queries(sim, texts, say).to_csv(directory / "queries.csv", index=False)
-    return run_info(sim, gain > 0, HOSTILE_JSON if say else ())
+    info = run_info(sim, gain > 0, HOSTILE_JSON if say else ())
+    return with_insights(directory, info, sim, texts, say) if new else info
+
+
+def with_insights(
+    directory: Path, info: dict[str, Any], sim: Simulation, texts: list[str], say: tuple[str, ...]
+) -> dict[str, Any]:
+    hard = HOSTILE_JSON if say else ()
+    more.places(directory, sim, texts, say)
+    more.examples(directory, [*sim.flagged()[:60].tolist(), 0, 1], texts, say=say)
+    more.promise(info, hard)
+    info["advice"]["considered"] = more.considered(hard)
+    return info | more.insights(sim, hard)
 
 
 def many(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
@@ -58,7 +69,17 @@ def many(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def two(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
-    return simulated(directory, rng, ["ham", "spam"], n=1_956, noise=0.08, skill=2.6, gain=-0.004)
+    """Two classes, and a run as older versions wrote it: without insights, gains and considered methods."""
+    return simulated(directory, rng, ["ham", "spam"], n=1_956, noise=0.08, skill=2.6, gain=-0.004, new=False)
+
+
+def images(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
+    info = simulated(directory, rng, [*"0123456789"], n=1_800, noise=0.07, skill=4.0)
+    flagged = pd.read_csv(directory / "flagged.csv")
+    flagged["preview"] = [f"digits/{row}.png" for row in flagged["row"]]
+    flagged.to_csv(directory / "flagged.csv", index=False)
+    more.examples(directory, flagged["row"].drop_duplicates().tolist(), [], image=more.PIXEL)
+    return info
 
 
 def hostile(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
@@ -115,7 +136,7 @@ def empty(directory: Path, rng: np.random.Generator) -> dict[str, Any]:
 
 
 CASES = {
-    case.__name__: case for case in (many, two, tiny, audit_only, partial, hostile, regression, running, empty)
+    case.__name__: case for case in (many, two, images, tiny, audit_only, partial, hostile, regression, running, empty)
 }  # fmt: skip
 
 

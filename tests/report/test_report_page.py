@@ -21,12 +21,13 @@ from tests.report.fixture import CASES, HOSTILE, make_run
 from labelwise.base import InputError
 from labelwise.report import write_report
 
-VOID = {"meta", "link", "wbr", "input"}
+VOID = {"meta", "link", "wbr", "input", "img"}
 TAGS = VOID | {
     "html", "head", "body", "title", "style", "script", "a", "abbr", "article", "bdi", "button", "caption", "code", "dd",
     "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4", "header", "label", "li", "main",
     "nav", "ol", "option", "output", "p", "pre", "section", "select", "span", "strong", "summary", "table", "tbody", "td",
     "th", "thead", "tr", "ul", "svg", "g", "rect", "line", "circle", "path", "text",
+    "defs", "use",
 }  # fmt: skip
 
 
@@ -90,7 +91,7 @@ def test_page_is_well_formed_and_uses_known_elements_only(case: str) -> None:
 def test_every_reference_inside_the_page_leads_somewhere(case: str) -> None:
     found = page(case)
     ids = {attributes["id"] for _, attributes in found.elements if "id" in attributes}
-    targets = {str(a["href"])[1:] for a in found.of("a")}
+    targets = {str(a["href"])[1:] for a in [*found.of("a"), *found.of("use")]}
     labels = {attributes["aria-labelledby"] for _, attributes in found.elements if "aria-labelledby" in attributes}
     tables = {attributes["data-for"] for _, attributes in found.elements if "data-for" in attributes}
     assert targets | labels | tables <= ids
@@ -107,7 +108,9 @@ def test_headings_descend_one_step_at_a_time(case: str) -> None:
 def test_page_loads_nothing_and_holds_no_inline_code(case: str) -> None:
     for tag, attributes in page(case).elements:
         assert not any(name.startswith("on") or name == "style" for name in attributes), (tag, attributes)
-        assert "src" not in attributes and "srcset" not in attributes and "action" not in attributes
+        assert "srcset" not in attributes and "action" not in attributes
+        if "src" in attributes:
+            assert tag == "img" and re.fullmatch("data:image/(png|jpeg);base64,[A-Za-z0-9+/=]+", str(attributes["src"]))
         if "href" in attributes:
             assert re.match("#[a-z]|data:,$", str(attributes["href"])), attributes["href"]
     assert "@import" not in report(case) and "url(" not in report(case)
@@ -127,7 +130,7 @@ def test_policy_allows_this_style_and_script_only(case: str) -> None:
 
 @every_case
 def test_page_stays_small(case: str) -> None:
-    assert len(report(case).encode()) < 500_000
+    assert len(report(case).encode()) < 1_500_000
 
 
 @every_case
@@ -155,10 +158,10 @@ def test_foreign_markup_makes_no_element() -> None:
 def test_long_text_is_cut_everywhere() -> None:
     found = page("hostile")
     longest = max(
-        len(str(value)) for tag, a in found.elements for name, value in a.items() if name not in ("content", "d")
+        len(str(value)) for tag, a in found.elements for name, value in a.items() if name not in ("content", "d", "src")
     )
-    assert longest <= 700
-    assert not re.search("(W|y){700}", found.words())
+    assert longest <= 1000
+    assert not re.search("(W|y){2100}", found.words())
 
 
 def test_at_most_200_flagged_rows_and_where_the_rest_is() -> None:
@@ -176,8 +179,12 @@ def test_rare_kinds_of_flagged_rows_are_not_crowded_out() -> None:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("many", ["beats the plain baseline", "The three things to know", "77 classes", "The 14 weakest of 77 classes"]),
-        ("two", ["you keep the baseline", "not that the methods are equal", "not proven better"]),
+        ("many", ["beats the plain baseline", "Can I trust my labels?", "77 classes", "The 14 weakest of 77 classes",
+                  "It errs more where class is", "Do small classes suffer?", "Twice today",
+                  "157 methods considered: 7 raced"]),
+        ("two", ["you keep the baseline", "not that the methods are equal", "not proven better",
+                 "Cannot say: this run did not estimate"]),
+        ("images", [".png", "What mending promises, in points of accuracy"]),
         ("tiny", ["only 18 labelled rows", "No labelled test set", "1 with fewer than 10"]),
         ("audit_only", ["The labels were audited", "labelwise audit 'bank questions.parquet'", "5 checks made; 1 found"]),
         ("partial", ["Labels flagged as wrong" .lower(), "90.0%", "in cross-validation"]),
@@ -191,10 +198,71 @@ def test_cases_say_what_they_must(case: str, words: list[str]) -> None:
     assert [text for text in words if text not in shown] == []
 
 
-@pytest.mark.parametrize(("case", "absent"), [("audit_only", "race"), ("tiny", "errors"), ("empty", "findings")])
-def test_sections_with_nothing_to_say_are_left_out(case: str, absent: str) -> None:
-    assert absent not in {a.get("id") for a in page(case).of("section")}
-    assert f"#{absent}" not in {a["href"] for a in page(case).of("a")}
+@every_case
+def test_the_five_questions_come_in_their_order_and_each_is_answered(case: str) -> None:
+    sections = [str(a["id"]) for a in page(case).of("section")]
+    assert sections == ["summary", "trust", "cost", "next", "model", "tried", "data", "making"]
+    text = report(case)
+    told = re.findall(r'<p class="answer"><bdi[^>]*>(.*?)</bdi></p>', text, re.S)
+    assert len(told) == 5 and all(len(answer.split()) >= 4 for answer in told)
+
+
+@pytest.mark.parametrize("case", ["audit_only", "empty", "two"])
+def test_what_is_not_known_is_said(case: str) -> None:
+    assert "Cannot say:" in page(case).words()
+
+
+def test_thumbnails_stand_beside_flagged_rows() -> None:
+    pictures = page("images").of("img")
+    assert 100 < len(pictures) <= 500 and all(a["alt"] for a in pictures)
+    assert not page("many").of("img")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "javascript:alert(1)",
+        "data:text/html;base64,PHNjcmlwdD4=",
+        "https://x.test/a.png",
+        'data:image/png;base64,A" onerror="x',
+    ],
+)
+def test_what_is_no_picture_of_ours_is_not_shown(tmp_path: Path, bad: str) -> None:
+    run = make_run(tmp_path / "run", "images")
+    frame = pd.read_parquet(run / "examples.parquet").assign(image=bad)
+    frame.to_parquet(run / "examples.parquet")
+    assert not Page(write_report(run).read_text()).of("img")
+
+
+def test_long_texts_unfold_and_fields_are_listed() -> None:
+    found = page("many")
+    assert len([a for a in found.of("details") if a.get("class") == "more"]) > 20
+    assert "field 3" in found.words() and "value 3" in found.words()
+
+
+def test_the_map_names_few_classes_and_rings_the_flagged_rows() -> None:
+    text = report("many")
+    drawing = text.split('class="map"')[1].split("</svg>")[0]
+    rows = pd.read_parquet(Path(make_run(Path(TemporaryDirectory().name), "many")) / "map.parquet")
+    assert drawing.count('class="ring"') == rows["flagged"].sum()
+    assert drawing.count("<use ") + drawing.count('class="other"') == len(rows) == 2000
+    assert len(set(re.findall(r'href="#mark-(\d+)"', drawing))) == 10
+
+
+def test_a_broken_map_or_examples_cost_the_page_nothing(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "many")
+    pd.DataFrame({"x": ["a", None], "y": [1.0, float("inf")]}).to_parquet(run / "map.parquet")
+    pd.DataFrame({"row": [1, 2], "image": [None, 3.0], "fields": ["{", "[1]"]}).to_parquet(run / "examples.parquet")
+    assert "Where the flagged rows lie" not in Page(write_report(run).read_text()).words()
+
+
+@pytest.mark.slow
+def test_a_run_of_many_pictures_stays_under_three_megabytes(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", "images")
+    frame = pd.read_parquet(run / "examples.parquet")
+    picture = "data:image/jpeg;base64," + "A" * 6_000  # 200 of them is what a run keeps at most
+    frame.head(200).assign(image=picture).to_parquet(run / "examples.parquet")
+    assert 1_000_000 < write_report(run).stat().st_size < 3_000_000
 
 
 def test_command_can_be_repeated() -> None:
@@ -266,6 +334,10 @@ def test_parts_of_another_type_read_as_missing(tmp_path: Path, bad: object) -> N
         "model",
         "created",
         "versions",
+        "slices",
+        "sources",
+        "learning_curve",
+        "notes",
     ):
         (run / "run.json").write_text(json.dumps(info | {name: bad}))
         assert Page(write_report(run).read_text()).of("h1")
@@ -277,7 +349,7 @@ def test_a_million_flagged_rows_take_seconds(tmp_path: Path) -> None:
     frame = pd.read_csv(run / "flagged.csv")
     pd.concat([frame] * (1_000_000 // len(frame) + 1)).to_csv(run / "flagged.csv", index=False)
     start = time.perf_counter()
-    assert write_report(run).stat().st_size < 500_000
+    assert write_report(run).stat().st_size < 1_500_000
     assert time.perf_counter() - start < 30
 
 

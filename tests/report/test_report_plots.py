@@ -14,7 +14,7 @@ from markupsafe import Markup
 from scipy.stats import binomtest
 from tests.report.fixture import HOSTILE
 
-from labelwise.report import label_errors, plots, race, svg, wording
+from labelwise.report import classes, differences, label_errors, plots, svg, wording
 from labelwise.report.plots import Item
 from labelwise.report.svg import Scale
 
@@ -61,7 +61,7 @@ def test_ticks_are_few_round_and_inside(low: float, width: float, most: int) -> 
 @pytest.mark.parametrize(("rows", "total"), [(0, 5), (3, 7), (50, 50), (180, 200), (1, 10_000)])
 def test_wilson_against_scipy(rows: int, total: int) -> None:
     wanted = binomtest(rows, total).proportion_ci(0.9, method="wilson")
-    assert race.wilson(rows / total, total) == pytest.approx((wanted.low, wanted.high), abs=1e-4)
+    assert classes.wilson(rows / total, total) == pytest.approx((wanted.low, wanted.high), abs=1e-4)
 
 
 @given(st.integers(2, 6), st.integers(0, 2**32 - 1))
@@ -117,7 +117,7 @@ def test_dots_stand_where_their_values_are(values: list[tuple[float, float]]) ->
 
 def test_a_hopeless_method_runs_off_the_scale_and_squeezes_nobody() -> None:
     items = [Item("good", 0.02, "", 0.01, 0.03, tone="main"), Item("hopeless", -0.6, "", -0.7, -0.5)]
-    drawn = plots.intervals(items, "Differences", str, race.difference_scale(items), zero=0.0)
+    drawn = plots.intervals(items, "Differences", str, differences.difference_scale(items), zero=0.0)
     assert str(drawn).count("◂") == 2 and str(drawn).count("<circle") == 1
     left, right = numbers(r'<line x1="([\d.]+)%"', drawn)[0], numbers(r'x2="([\d.]+)%"', drawn)[0]
     assert right - left > 10
@@ -151,7 +151,7 @@ def test_reliability_puts_an_honest_model_on_the_diagonal() -> None:
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=60), st.integers(1, 30))
 def test_kinds_share_the_table_out(kinds: list[str], most: int) -> None:
     frame = pd.DataFrame({"kind": kinds, "row": range(len(kinds))})
-    shown = label_errors._share_out(frame, most)
+    shown = label_errors.share_out(frame, most)
     assert len(shown) == min(most, len(frame)) and shown["row"].is_monotonic_increasing
     total, got = frame["kind"].value_counts(), shown["kind"].value_counts()
     for kind in total.index:

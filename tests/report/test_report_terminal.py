@@ -48,7 +48,7 @@ def test_terminal_shows_every_case(runs: Any, case: str, width: int) -> None:
 def test_plain_text_has_no_escape_and_says_the_same(runs: Any, case: str) -> None:
     info, rows = runs[case]
     text = terminal.plain(info, rows)
-    assert "\x1b" not in text and text.splitlines()[0] == terminal.content.verdict(info)
+    assert "\x1b" not in text and text.splitlines()[0] == terminal.content.headline(info)
     assert [block.title for block in terminal.blocks(info, rows) if block.title not in text] == []
 
 
@@ -56,7 +56,16 @@ def test_plain_summary_of_a_run(runs: Any) -> None:
     text = terminal.plain(*runs["many"])
     assert "10,003 (10,003 labelled, 3,080 in the test set)" in text
     assert "critical  The test set has other class shares  3,080  total variation 0.112 (0.094 to 0.13)" in text
-    assert "+2.3 points" in text and "failed" in text and "  3.  Label the rows in queries.csv next" in text
+    assert "+2.3 points" in text and "failed" in text and "+1.2 points (+0.4 to +2.0) of accuracy" in text
+    assert "labelwise review runs/bank" in text and "labelwise run runs/bank --resume" in text
+
+
+def test_the_summary_keeps_the_order_of_the_questions(runs: Any) -> None:
+    text = terminal.plain(*runs["many"])
+    parts = ["What was understood", "In short", "Can I trust", "What does it cost", "What should I do", "How good is",
+             "What was tried", "Findings", "Next", "Leaderboard"]  # fmt: skip
+    places = [text.index(part) for part in parts]
+    assert places == sorted(places)
 
 
 def test_columns_line_up_for_wide_signs() -> None:
@@ -66,8 +75,8 @@ def test_columns_line_up_for_wide_signs() -> None:
 
 
 def test_markup_of_rich_is_only_text(runs: Any) -> None:
-    info = {"three_things": ["[bold red]boo[/]", "[link=x]y"], "data": {"source": "[blink]z"}}
-    shown = on_terminal(info, [])
+    advice = {"reason": "[bold red]boo[/] [link=x]y", "verdict": "baseline kept"}
+    shown = on_terminal({"advice": advice, "data": {"source": "[blink]z"}}, [])
     assert "[bold red]boo[/]" in shown and "[link=x]y" in shown and "[blink]z" in shown
 
 

@@ -31,13 +31,13 @@ def cuts(data: Understood, rows: NDArray[np.int64]) -> Iterator[Slice]:
         words = np.array([len(str(text).split()) for text in frame[data.roles.text]], dtype=np.float64)
         yield from _bins("text length", words, " words")
     if data.X.ndim == 4:
-        yield from _bins("brightness", _brightness(data.X[rows]), "")
+        yield from _bins("brightness", _brightness(data.X[rows]), "%")
     yield from _columns(data, frame)
 
 
 def _brightness(X: NDArray[Any]) -> NDArray[np.float64]:
     whole = 255 if X.dtype == np.uint8 else 1
-    return np.asarray(X.reshape(len(X), -1).mean(axis=1) / whole, dtype=np.float64)
+    return np.asarray((100 * X.reshape(len(X), -1).mean(axis=1) / whole).round(), dtype=np.float64)
 
 
 def _columns(data: Understood, frame: pd.DataFrame) -> Iterator[Slice]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from labelwise.report import content, label_errors
+from labelwise.report import content
 from labelwise.report.wording import level, number, percent, plural, span, words_of
 
 
@@ -17,13 +17,13 @@ def caveats(info: Mapping[str, Any], leaderboard: pd.DataFrame) -> list[str]:
 
 
 def _of_labels(info: Mapping[str, Any]) -> Iterator[str]:
-    if label_errors.finding(info) is None:
+    if content.label_errors(info) is None:
         return
     yield (
         "Flagged rows are suspicions: a model judged them, and it errs most where classes are alike or examples are "
         "few. Let a person decide before a label is changed."
     )
-    share = label_errors.error_share(info)
+    share = content.error_share(info)
     noise = f" (about {percent(share.get('value'))} of them)" if share else ""
     yield f"Scores are measured against labels that are partly wrong{noise}; against clean labels they would differ."
 

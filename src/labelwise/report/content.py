@@ -5,10 +5,12 @@ Nothing here imports more than the standard library: the command line prints its
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from labelwise.report.wording import clean, number, sentence
+from labelwise.report.wording import clean, is_share, number, percent, sentence, words_of
 
 SEVERITIES = ("critical", "major", "minor", "info")
 """Severities of a finding, worst first."""
@@ -76,6 +78,64 @@ def verdict(info: Mapping[str, Any]) -> str:
     if part(info, "model"):
         return "The plain baseline was trained; there was nothing to compare it with."
     return "The labels were audited; no method was raced."
+
+
+def estimate(found: object) -> tuple[float, float | None, float | None] | None:
+    """Return value, low and high of an estimate as it stands in ``run.json``; None where it has no value.
+
+    >>> estimate({"value": 0.5, "low": 0.4}), estimate(None)
+    ((0.5, 0.4, None), None)
+    """
+    if not isinstance(found, Mapping):
+        return None
+    value = number(found.get("value"))
+    return None if value is None else (value, number(found.get("low")), number(found.get("high")))
+
+
+def is_label_error(kind: object) -> bool:
+    """Whether findings and flagged rows of this kind are suspected label errors."""
+    words = words_of(kind).lower()
+    return words.startswith(("label error", "label issue", "mislabel", "wrong label"))
+
+
+def label_errors(info: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the finding on label errors, if there is one."""
+    return next((item for item in findings(info) if is_label_error(item.get("kind"))), None)
+
+
+def error_share(info: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the estimated share of wrong labels, if the finding on label errors tells one."""
+    evidence = part(label_errors(info) or {}, "evidence")
+    named = [name for name in evidence if is_share(name) and not re.search("precision|recall|flagged", words_of(name))]
+    shares = (part(evidence, name) for name in named)
+    return next((share for share in shares if number(share.get("value")) is not None), None)
+
+
+def gains(info: Mapping[str, Any]) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the findings whose promised gain is known, with it: of the model's score first, the largest first."""
+    told = [(item, part(item, "gain")) for item in findings(info)]
+    known = [(item, gain) for item, gain in told if estimate(gain)]
+    return sorted(known, key=lambda pair: ("labels" in str(pair[1].get("metric")), -float(pair[1]["value"])))
+
+
+def place(info: Mapping[str, Any], default: str = "RUN") -> str:
+    """Return the run's directory as a shell takes it."""
+    found = clean(part(info, "command").get("out"), 200)
+    return shlex.quote(found or default)
+
+
+def headline(info: Mapping[str, Any]) -> str:
+    """Say the most important thing of a run: how right the labels are, and how the race ended.
+
+    >>> headline({"advice": {"verdict": "baseline kept"}})
+    'Nothing proved better than the plain baseline, so you keep the baseline.'
+    """
+    found, outcome = error_share(info), part(info, "audit", "checked").get("label errors")
+    if info.get("status") == "running":
+        return verdict(info)
+    if found is not None:
+        return f"About {percent(found.get('value'))} of the labels look wrong. {verdict(info)}"
+    return f"The labels look right. {verdict(info)}" if outcome == "nothing found" else verdict(info)
 
 
 def chosen_score(info: Mapping[str, Any]) -> tuple[str, str, Mapping[str, Any]] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from labelwise.report import content
+from labelwise.report.examples import FLAGGED, Shown, looked_at, with_preview
 from labelwise.report.plots import Item, band, bars, evenly, heatmap
 from labelwise.report.reading import Run, rows_of
-from labelwise.report.wording import count, is_share, number, percent, plural, words_of
+from labelwise.report.wording import count, number, percent, plural
 
 View = dict[str, Any]
 Point = tuple[float, float, float, float]
@@ -22,31 +22,10 @@ MAX_CONFUSIONS = 12
 MAX_HEAT = 12
 """Classes of a whole noise matrix; of a larger one, the classes of its largest confusions are shown."""
 
-COLUMNS = ("row", "kind", "preview", "given_label", "suggested_label", "confidence", "expected_precision", "reason")
 
-
-def is_label_error(kind: object) -> bool:
-    """Whether findings and flagged rows of this kind are suspected label errors."""
-    words = words_of(kind).lower()
-    return words.startswith(("label error", "label issue", "mislabel", "wrong label"))
-
-
-def finding(info: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the finding on label errors, if there is one."""
-    return next((item for item in content.findings(info) if is_label_error(item.get("kind"))), None)
-
-
-def error_share(info: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the estimated share of wrong labels, if the finding on label errors tells one."""
-    evidence = content.part(finding(info) or {}, "evidence")
-    named = [name for name in evidence if is_share(name) and not re.search("precision|recall|flagged", words_of(name))]
-    shares = (content.part(evidence, name) for name in named)
-    return next((share for share in shares if number(share.get("value")) is not None), None)
-
-
-def label_errors(run: Run) -> View | None:
+def label_errors(run: Run, shown: Shown) -> View | None:
     """Precision curve, noise matrix and flagged rows; None if the run has none of them."""
-    view = {"curve": _curve(run.info), "matrix": _matrix(run.info), "flagged": _flagged(run.flagged)}
+    view = {"curve": _curve(run.info), "matrix": _matrix(run.info), "flagged": _flagged(run.flagged, shown)}
     return view if any(view.values()) else None
 
 
@@ -166,41 +145,28 @@ def _confusions(
     return bars(items, "Largest confusions, from the probable label to the given one") if items else None
 
 
-def _flagged(frame: pd.DataFrame) -> View | None:
+def _flagged(frame: pd.DataFrame, shown: Shown) -> View | None:
     if frame.empty:
         return None
-    frame = _with_preview(frame)
+    frame = with_preview(frame)
     if "kind" not in frame:
         frame = frame.assign(kind="label errors")
     kinds = frame["kind"].value_counts()
-    shown = _share_out(frame, MAX_FLAGGED)
+    order = frame["kind"].map(lambda kind: not content.is_label_error(kind)).sort_values(kind="stable").index
+    frame = frame.loc[order].reset_index(drop=True)
+    first = share_out(frame, MAX_FLAGGED)
     columns = [
-        name for name in COLUMNS if name in frame and (frame[name] != "").any() and (name != "kind" or len(kinds) > 1)
+        name for name in FLAGGED if name in frame and (frame[name] != "").any() and (name != "kind" or len(kinds) > 1)
     ]
     return {
-        "rows": rows_of(shown, COLUMNS, MAX_FLAGGED),
+        "rows": looked_at(rows_of(first, FLAGGED, MAX_FLAGGED), shown),
         "columns": columns,
         "kinds": [(str(kind), int(total)) for kind, total in kinds.items()][:20],
         "total": len(frame),
     }
 
 
-def _with_preview(frame: pd.DataFrame) -> pd.DataFrame:
-    """The column that shows a row may be named for what it holds."""
-    if "preview" in frame:
-        return frame
-    return frame.rename(columns={name: "preview" for name in ("text", "text/preview", "image") if name in frame})
-
-
-def _share_out(frame: pd.DataFrame, most: int) -> pd.DataFrame:
+def share_out(frame: pd.DataFrame, most: int) -> pd.DataFrame:
     """First rows of every kind in turn, up to `most`, in the file's order: a long kind crowds out no short one."""
     rank = frame.groupby("kind", sort=False).cumcount()
     return frame.loc[rank.sort_values(kind="stable").index[:most].sort_values()]
-
-
-def examples(frame: pd.DataFrame, kind: object, most: int = 3) -> list[dict[str, Any]]:
-    """Return the first flagged rows of a kind, for its card."""
-    if frame.empty or "kind" not in frame:
-        return []
-    same = [found for found in frame["kind"].unique() if words_of(found) == words_of(kind)]
-    return rows_of(_with_preview(frame[frame["kind"].isin(same)].head(most)), COLUMNS, most)

@@ -79,6 +79,8 @@ def _dot_interval(item: Item, scale: Scale) -> Markup:
     middle = ROW / 2
     parts = [tag("line", x1=scale.at(low), x2=scale.at(high), y1=middle, y2=middle, class_=f"interval {item.tone}")]
     parts += [_cap(scale, end, item.tone) for end in (low, high) if low < high]
+    if item.second is not None:
+        parts.append(_mark(scale.at(item.second), middle, replace(item, tone="reference")))
     if scale.low <= item.value <= scale.high:
         parts.append(_mark(scale.at(item.value), middle, item))
     return tag("g", *parts, title(": ".join(filter(None, (clean(item.name, 80), item.text, item.note)))))
@@ -172,7 +174,7 @@ def skyline(names: Sequence[str], counts: Sequence[int], label: str, few: int = 
     ]
     middle = scale.up(median(counts)) if counts else "0"
     line = tag("line", x1="0", x2="100%", y1=middle, y2=middle, class_="median")
-    return _framed(join([*columns, line]), label, scale, count, height=150)
+    return framed(join([*columns, line]), label, scale, count, height=150)
 
 
 def evenly(points: Sequence[T], most: int) -> list[T]:
@@ -204,12 +206,12 @@ def band(points: Sequence[tuple[float, float, float, float]], label: str, across
     lower = [(x, low) for x, _, low, _ in reversed(points)]
     shapes = tag(
         "svg",
-        tag("path", d=_path([*upper, *lower], horizontal, scale) + "Z", class_="band"),
-        tag("path", d=_path([(x, y) for x, y, _, _ in points], horizontal, scale), class_="line"),
+        tag("path", d=path_of([*upper, *lower], horizontal, scale) + "Z", class_="band"),
+        tag("path", d=path_of([(x, y) for x, y, _, _ in points], horizontal, scale), class_="line"),
         viewBox="0 0 100 100", preserveAspectRatio="none", width="100%", height="100%",
     )  # fmt: skip
     dots = [_curve_dot(point, horizontal, scale) for point in evenly(points, 24)]
-    return _framed(
+    return framed(
         join([shapes, *dots]), label, scale, percent_tick, height=220, horizontal=(horizontal, count), across=across
     )
 
@@ -220,7 +222,8 @@ def _curve_dot(point: tuple[float, float, float, float], horizontal: Scale, scal
     return tag("circle", title(said), cx=horizontal.at(x), cy=scale.up(y), r=3, class_="dot main")
 
 
-def _path(points: Sequence[tuple[float, float]], horizontal: Scale, vertical: Scale) -> str:
+def path_of(points: Sequence[tuple[float, float]], horizontal: Scale, vertical: Scale) -> str:
+    """Return a line through points as an SVG path, in percent of the drawing."""
     places = [f"{trim(100 * horizontal.share(x))} {trim(100 - 100 * vertical.share(y))}" for x, y in points]
     return "M" + "L".join(places)
 
@@ -234,11 +237,11 @@ def reliability(bins: Sequence[tuple[float, float, float, float, float]], label:
     most = max((rows for *_, rows in bins), default=1) or 1
     diagonal = tag("line", x1="0%", y1="100%", x2="100%", y2="0%", class_="diagonal")
     line = tag(
-        "svg", tag("path", d=_path([(sure, right) for sure, right, *_ in bins], scale, scale), class_="line"),
+        "svg", tag("path", d=path_of([(sure, right) for sure, right, *_ in bins], scale, scale), class_="line"),
         viewBox="0 0 100 100", preserveAspectRatio="none", width="100%", height="100%",
     )  # fmt: skip
     marks = [_reliability_mark(row, scale, most) for row in bins]
-    return _framed(
+    return framed(
         join([diagonal, line, *marks]),
         label,
         scale,
@@ -266,10 +269,10 @@ def histogram(edges: Sequence[float], counts: Sequence[int], label: str, across:
         _column(horizontal, ends, scale, rows, f"{percent(ends[0])} to {percent(ends[1])}: {plural(rows, 'row')}")
         for ends, rows in zip(pairwise(edges), counts, strict=True)
     ]
-    return _framed(join(columns), label, scale, count, height=150, horizontal=(horizontal, percent_tick), across=across)
+    return framed(join(columns), label, scale, count, height=150, horizontal=(horizontal, percent_tick), across=across)
 
 
-def _framed(
+def framed(
     drawing: Markup, label: str, vertical: Scale, write: Write, *, height: int,
     horizontal: tuple[Scale, Write] | None = None, across: str = "",
 ) -> Markup:  # fmt: skip
@@ -319,5 +322,5 @@ def heatmap(names: Sequence[str], matrix: Sequence[Sequence[float]], label: str)
 def _heat(value: float, most: float, kept: bool) -> Markup:
     if kept:
         return tag("td", percent_tick(round(value, 2)), class_="kept")
-    step = 0 if value <= 0 else 1 + min(int(7 * value / most), 6)
+    step = 0 if value < 0.0005 else 1 + min(int(7 * value / most), 6)
     return tag("td", percent_tick(round(value, 3)) if value >= 0.0005 else "", class_=f"heat-{step}")

@@ -27,6 +27,8 @@ class Run:
     predictions: pd.DataFrame
     flagged: pd.DataFrame
     queries: pd.DataFrame
+    map: pd.DataFrame
+    examples: pd.DataFrame
 
 
 def read_run(run_dir: str | Path) -> Run:
@@ -45,6 +47,8 @@ def read_run(run_dir: str | Path) -> Run:
         predictions=_table(path / "predictions.parquet", _predictions),
         flagged=_table(path / "flagged.csv", _text),
         queries=_table(path / "queries.csv", _text),
+        map=_table(path / "map.parquet", pd.read_parquet),
+        examples=_table(path / "examples.parquet", pd.read_parquet),
     )
 
 

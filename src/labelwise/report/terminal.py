@@ -1,4 +1,4 @@
-"""The end of a run on the command line: what was understood, what was found, the leaderboard, the three things to know.
+"""The end of a run on the command line: what was understood, the five answers, findings, what to do, what was tried.
 
 `blocks` lays the summary out once; it is dressed with rich for a terminal and set as plain text for everything else.
 Foreign text goes through `wording.clean`, so a label can neither colour nor steer a terminal, and it is never read as
@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from labelwise.report import content, wording
+from labelwise.report.actions import actions
+from labelwise.report.answers import answers, gain_text
 from labelwise.report.wording import clean, count, number, plural
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ STYLES = {
 }  # fmt: skip
 MAX_FINDINGS = 12
 MAX_METHODS = 10
+MAX_ACTIONS = 4
 
 
 @dataclass(frozen=True)
@@ -77,22 +80,35 @@ def _classes(counts: Mapping[str, Any]) -> str:
 
 def blocks(info: Mapping[str, Any], leaderboard: Iterable[Mapping[str, Any]] = ()) -> list[Block]:
     """Lay out the whole summary; parts with nothing in them are left out."""
-    parts = [_understood(info), _findings(info), _leaderboard(info, [*leaderboard]), _rounds(info), _things(info)]
+    board = [*leaderboard]
+    parts = [
+        _understood(info), _answers(info, board), _findings(info), _next(info), _rounds(info), _leaderboard(info, board),
+    ]  # fmt: skip
     return [part for part in parts if part.rows]
 
 
 def _findings(info: Mapping[str, Any]) -> Block:
     items = content.findings(info)[:MAX_FINDINGS]
     rows = [
-        (content.severity(item), clean(item.get("title") or item.get("kind"), 60), _size(item), _evidence(item))
+        (content.severity(item), clean(item.get("title") or item.get("kind"), 60), _size(item), _promise(item))
         for item in items
     ]
     styles = tuple(STYLES[content.severity(item)] for item in items)
-    return Block("Findings", rows, ("severity", "finding", "rows", "evidence"), frozenset({2}), styles)
+    return Block(
+        "Findings", rows, ("severity", "finding", "rows", "mending promises, or evidence"), frozenset({2}), styles
+    )
 
 
 def _size(item: Mapping[str, Any]) -> str:
     return count(item["count"]) if number(item.get("count")) else ""  # 0: it is about the whole data set
+
+
+def _promise(item: Mapping[str, Any]) -> str:
+    """Gain of mending a finding, or the first number of its evidence where the gain is not known."""
+    gain = content.part(item, "gain")
+    if content.estimate(gain) is None:
+        return _evidence(item)
+    return f"{gain_text(gain)} of {wording.words_of(gain.get('metric'), 30)}"
 
 
 def _evidence(item: Mapping[str, Any]) -> str:
@@ -136,9 +152,16 @@ def _rounds(info: Mapping[str, Any]) -> Block:
     return Block("Rounds of labelling", rows, heads, frozenset({0, 1, 3}))
 
 
-def _things(info: Mapping[str, Any]) -> Block:
-    things = content.three_things(info)
-    return Block("To know", [(f"{place}.", thing) for place, thing in enumerate(things, 1)])
+def _answers(info: Mapping[str, Any], board: Sequence[Mapping[str, Any]]) -> Block:
+    return Block("In short", [(answer.question, answer.text) for answer in answers(info, board)] if info else [])
+
+
+def _next(info: Mapping[str, Any]) -> Block:
+    """Name the actions that a command starts, in their order."""
+    todo = [action for action in actions(info) if action.command][:MAX_ACTIONS]
+    return Block(
+        "Next", [(f"{place}.", clean(action.title, 60), action.command) for place, action in enumerate(todo, 1)]
+    )
 
 
 def summary(
@@ -155,7 +178,7 @@ def summary(
     terminal
         Whether it goes to a terminal; None asks standard output.
     """
-    return _dressed(content.verdict(info), blocks(info, leaderboard), terminal)
+    return _dressed(content.headline(info), blocks(info, leaderboard), terminal)
 
 
 def is_terminal(stream: TextIO) -> bool:
@@ -194,16 +217,10 @@ def _table(block: Block) -> RenderableType:
 def plain(info: Mapping[str, Any], leaderboard: Iterable[Mapping[str, Any]] = ()) -> str:
     """Summary of a run as plain text with aligned columns: for pipes, files and dumb terminals.
 
-    >>> print(plain({"three_things": ["labels look fine"]}))
+    >>> print(plain({"data": {"source": "wine.csv"}}).splitlines()[0])
     The labels were audited; no method was raced.
-    <BLANKLINE>
-    What was understood
-      data  your data
-    <BLANKLINE>
-    To know
-      1.  Labels look fine.
     """
-    return _plain(content.verdict(info), blocks(info, leaderboard))
+    return _plain(content.headline(info), blocks(info, leaderboard))
 
 
 def _plain(heading: str, parts: Sequence[Block]) -> str:
