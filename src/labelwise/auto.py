@@ -46,7 +46,7 @@ def _classifies(model: Auto) -> bool:
     return bool((model.task or model.task_) == "classification")
 
 
-class Auto(Method, Fields):  # type: ignore[misc]
+class Auto(Method, Fields):
     """Audits the labels, races the methods that fit against a tuned baseline, and is the winner, or the baseline.
 
     What ``labelwise run`` does with a file, for rows in memory. Whether `y` holds classes or numbers is read off it, as a
@@ -176,7 +176,7 @@ class Auto(Method, Fields):  # type: ignore[misc]
             return np.asarray(self.model_.predict(self.reader_.read_rows(X, self)), dtype=np.float64)
         return np.asarray(self.classes_[self._proba(self.reader_.read_rows(X, self)).argmax(axis=1)])
 
-    @available_if(_classifies)
+    @available_if(_classifies)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probabilities of ``classes_``, ``(n, K)``."""
         check_is_fitted(self)
@@ -245,7 +245,7 @@ class Auto(Method, Fields):  # type: ignore[misc]
             left = None if self.budget is None else max(self.budget - (time.monotonic() - started), 0.5 * self.budget)
             self.result_ = race(
                 rows, targets, candidates, budget_seconds=left, metric=self.metric, level=self.level, random_state=seed,
-                noise_matrix=noise_to_correct(self.report_), **beside,
+                noise_matrix=noise_to_correct(self.report_), workers=self.workers, **beside,
             )  # fmt: skip
             self.leaderboard_, self.verdict_ = self.result_.leaderboard, self.result_.reason
         plain = BaselineRegressor if targets.kind is Kind.REAL else Baseline
@@ -329,7 +329,7 @@ class Auto(Method, Fields):  # type: ignore[misc]
         return f"{drawn}<p><strong>{html.escape(self.verdict_)}</strong></p>{table}"
 
 
-class AutoClassifier(ClassifierMixin, Auto):
+class AutoClassifier(ClassifierMixin, Auto):  # type: ignore[misc]
     """`Auto` for classes.
 
     Parameters and attributes are those of `Auto`.
@@ -345,7 +345,7 @@ class AutoClassifier(ClassifierMixin, Auto):
     card = Card(kind="estimator", cost="heavy", apart="It is the race.")
 
 
-class AutoRegressor(RegressorMixin, Auto):
+class AutoRegressor(RegressorMixin, Auto):  # type: ignore[misc]
     """`Auto` for real targets.
 
     Parameters and attributes are those of `Auto`.

@@ -154,9 +154,15 @@ def query(
         print(f"\n{text}")
 
 
-def methods(*, json: bool, **filters: Any) -> None:
-    """List the catalogue."""
+def methods(*, json: bool, run: str | None = None, **filters: Any) -> None:
+    """List the catalogue, or what became of its methods in a run."""
     entries = catalogue.methods(**filters)
+    if run is not None:
+        from labelwise.cli.chosen import considered
+
+        told = considered(run, [entry.import_path for entry in entries])
+        print_json(told.to_dict("records")) if json else print_table(told)
+        return
     if json:
         print_json([entry.as_dict() for entry in entries])
         return

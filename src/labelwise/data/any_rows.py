@@ -122,7 +122,7 @@ def _roles(frame: pd.DataFrame) -> Roles:
 
 
 def _numbers(owner: Any, X: Any, reset: bool) -> np.ndarray:
-    rows = validate_data(owner, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32])
+    rows: Any = validate_data(owner, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32])
     if not sparse.issparse(rows):
         return np.asarray(rows)
     if np.prod(rows.shape, dtype=np.float64) > MOST_CELLS:
