@@ -14,7 +14,7 @@ from labelwise.advice import Blend, BlendRegressor, Candidate, baseline_for, ble
 from labelwise.advice.blend import aligned
 from labelwise.advice.candidates import describe
 from labelwise.advice.splits import Split
-from labelwise.advice.tuning import WORST, best_of, halve, rows_to_fit
+from labelwise.advice.tuning import WORST, Halving, best_of, rows_to_fit
 from labelwise.base import InputError
 from labelwise.baselines import Baseline
 from labelwise.losses import ELR
@@ -99,6 +99,13 @@ def test_unknown_classes_get_no_probability():
         aligned(model, [[0.5]], np.arange(2))
 
 
+def halve(settings, splits, score):
+    halving = Halving(settings, splits)
+    while halving.batch:
+        halving.tell([score(i, split) for i, split in halving.batch])
+    return halving.scores
+
+
 @given(st.integers(1, 12), st.integers(1, 4), st.integers(20, 400), st.integers(0, 99))
 def test_halving_scores_the_better_ones_on_more_folds(number, folds, rows, seed):
     worth = np.random.default_rng(seed).permutation(number)
@@ -114,3 +121,16 @@ def test_a_setting_that_fails_is_not_chosen():
     splits = [Split(np.arange(10), np.arange(50))] * 4
     scores = halve(3, splits, lambda i, split: WORST if i == 0 else (0.1 * i, 0.0))
     assert best_of(scores) == 2
+
+
+def test_a_rung_that_was_not_finished_does_not_count():
+    splits = [Split(np.arange(10), np.arange(300))] * 4
+    halving = Halving(4, splits)
+    halving.tell([(0.1, 0.0), (0.4, 0.0), (0.3, 0.0), (0.2, 0.0)])
+    assert [i for i, _ in halving.batch] == [1, 2]
+    halving.tell([(0.2, 0.0), None])
+    assert halving.batch == []
+    assert best_of(halving.scores) == 1
+    first = Halving(4, splits)
+    first.tell([(0.1, 0.0), (0.4, 0.0), None, None])
+    assert (best_of(first.scores), first.batch) == (1, [])

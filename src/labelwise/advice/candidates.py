@@ -37,6 +37,8 @@ class Candidate:
         Values a hyper-parameter may take; a list of such tables is drawn from in turns.
     note
         Why it races, in a sentence.
+    cost
+        ``seconds``, ``light`` or ``heavy``, as on the method's card: where time is limited, the heavy are tried last.
 
     Examples
     --------
@@ -50,6 +52,7 @@ class Candidate:
     build: Callable[[Params], Any]
     tune: Grid | Sequence[Grid] = field(default_factory=dict)
     note: str = ""
+    cost: str = ""
 
     def draws(self, number: int, seed: int) -> list[Params]:
         """Return at most `number` different settings: the defaults, then random ones of the tables in turns."""
@@ -110,8 +113,11 @@ def from_class(method: type, *, random_state: int | None = 0, name: str | None =
     training.
     """
     tune: dict[str, Any] = dict(getattr(method, "tune", {}))
+    cost = str(method.card.cost) if issubclass(method, Method) else ""
     if not (issubclass(method, Method) and method.card.kind == "loss"):
-        return Candidate(name or method.__name__, lambda params: seeded(method(**params), random_state), tune, note)
+        return Candidate(
+            name or method.__name__, lambda params: seeded(method(**params), random_state), tune, note, cost
+        )
     from labelwise.learner import Classifier, Regressor
 
     learner: Any = Regressor if method.card.task == "regression" else Classifier

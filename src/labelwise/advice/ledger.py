@@ -1,17 +1,19 @@
 """Every fit of a race, done once: kept in memory, and on disk where a checkpoint is asked for.
 
-The clock of a race is the time that its fits took when they were done. A resumed race therefore reads the same times,
-takes the same decisions, and goes on where the interrupted one stopped.
+The clock of a race counts the seconds that it ran, over all interruptions. What was done is kept with the time at which
+it was done, and decisions read that time: a resumed race reads the same times, takes the same decisions, and goes on where
+the interrupted one stopped.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +23,24 @@ from numpy.typing import NDArray
 from labelwise.base import InputError
 
 Prediction = NDArray[np.float32]
+Work = Callable[[], tuple[dict[str, float], Prediction | None]]
 FILE = "race.json"
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """What one fit gave: its scores on the rows held out, how long it took, or why it failed."""
+    """What one fit gave: its scores on the rows held out, how long it took, or why it failed.
+
+    One that was `stopped`, because it would have overrun its time, has neither; nor has one that was not begun for want
+    of time, which took no seconds. `at` is the race's clock when it was done.
+    """
 
     scores: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
     prediction: Prediction | None = None
+    stopped: bool = False
+    at: float = 0.0
 
     @property
     def failed(self) -> bool:
@@ -39,11 +48,27 @@ class Fit:
         return bool(self.error)
 
     @property
+    def scored(self) -> bool:
+        """Whether it ran to its end and did not fail."""
+        return not (self.failed or self.stopped)
+
+    @property
     def held_out(self) -> Prediction:
         """The predictions of the rows held out; only fits that score have them."""
         if self.prediction is None:
             raise ValueError("This fit kept no predictions.")
         return self.prediction
+
+
+def attempt(work: Work) -> Fit:
+    """Do a fit and time it. Errors are kept, not raised: a method may fail in any way, and must not end the race."""
+    start = time.perf_counter()
+    try:
+        scores, prediction = work()
+    except Exception as error:
+        text = " ".join(str(error).split()) or "no message"
+        return Fit({}, time.perf_counter() - start, f"{type(error).__name__}: {text}"[:300])
+    return Fit(scores, time.perf_counter() - start, "", prediction)
 
 
 class Ledger:
@@ -56,6 +81,8 @@ class Ledger:
         is there already, of the same race, is read; None keeps everything in memory.
     fingerprint
         Identifies data and settings; a file with another one is refused.
+    budget
+        Seconds that the race may take. What was stopped within a smaller budget is done again.
 
     Examples
     --------
@@ -64,46 +91,67 @@ class Ledger:
     {'accuracy': 0.9}
     """
 
-    def __init__(self, path: str | Path | None = None, fingerprint: str = "") -> None:
+    def __init__(self, path: str | Path | None = None, fingerprint: str = "", budget: float = math.inf) -> None:
         self.folder = None if path is None else Path(path)
-        self.fingerprint = fingerprint
+        self.fingerprint, self.budget = fingerprint, budget
         self.spent = 0.0
         self._kept: dict[str, dict[str, Any]] = {}
         self._used: dict[str, Fit] = {}
         if self.folder is not None and (self.folder / FILE).exists():
             self._kept = self._read(self.folder / FILE)
+        self._before = max((record.get("at", 0.0) for record in self._kept.values()), default=0.0)
+        self._started = time.perf_counter()
 
-    def run(self, key: str, work: Callable[[], tuple[dict[str, float], Prediction | None]]) -> Fit:
-        """Return the fit of that key: from memory, from disk, or by doing `work`. Errors are kept, not raised."""
-        if key not in self._used:
-            self._used[key] = self._restored(key) or self._done(key, work)
-            self.spent += self._used[key].seconds
-        return self._used[key]
+    def now(self) -> float:
+        """Return the seconds that the race has run, with those before an interruption."""
+        return self._before + time.perf_counter() - self._started
 
-    def _done(self, key: str, work: Callable[[], tuple[dict[str, float], Prediction | None]]) -> Fit:
-        start = time.perf_counter()
-        try:
-            scores, prediction = work()
-            fit = Fit(scores, time.perf_counter() - start, "", prediction)
-        except Exception as error:  # a method of any kind may fail in any way, and must not end the race
-            text = " ".join(str(error).split()) or "no message"
-            fit = Fit({}, time.perf_counter() - start, f"{type(error).__name__}: {text}"[:300])
-        if self.folder is not None:
-            self._keep(self.folder, key, fit)
+    def mark(self, key: str) -> float:
+        """Return the clock; in a resumed race what it was at this point. Decisions read no other clock."""
+        fit = self.known(key)
+        if fit is None:
+            fit = self._use(key, Fit(at=self.now()))
+            self._kept[key] = {"at": fit.at}  # written with the next fit: nothing depends on it before
+        return self.spent
+
+    def run(self, key: str, work: Work) -> Fit:
+        """Return the fit of that key: from memory, from disk, or by doing `work`."""
+        return self.known(key) or self.add(key, attempt(work))
+
+    def known(self, key: str) -> Fit | None:
+        """Return the fit of that key if it was done already."""
+        if key in self._used:
+            return self._used[key]
+        fit = self._restored(key)
+        return None if fit is None else self._use(key, fit)
+
+    def add(self, key: str, fit: Fit) -> Fit:
+        """Keep a fit that was just done."""
+        fit = self._use(key, replace(fit, at=self.now()))
+        record: dict[str, Any] = {"scores": fit.scores, "seconds": fit.seconds, "error": fit.error, "at": fit.at}
+        if fit.stopped:
+            record |= {"stopped": True, "budget": self.budget}
+        self._kept[key] = record
+        if self.folder is not None and fit.prediction is not None:
+            record["file"] = hashlib.sha256(key.encode()).hexdigest()[:24] + ".npy"
+            _write(self.folder / record["file"], lambda file: np.save(file, fit.held_out))
+        self.save()
         return fit
 
-    def _keep(self, folder: Path, key: str, fit: Fit) -> None:
-        record = {name: value for name, value in asdict(fit).items() if name != "prediction"}
-        if fit.prediction is not None:
-            record["file"] = hashlib.sha256(key.encode()).hexdigest()[:24] + ".npy"
-            _write(folder / record["file"], lambda file: np.save(file, fit.held_out))
-        self._kept[key] = record
-        text = json.dumps({"race": self.fingerprint, "fits": self._kept}).encode()
-        _write(folder / FILE, lambda file: file.write(text))
+    def save(self) -> None:
+        """Write everything to disk, if there is a folder for it."""
+        if self.folder is not None:
+            text = json.dumps({"race": self.fingerprint, "fits": self._kept}).encode()
+            _write(self.folder / FILE, lambda file: file.write(text))
+
+    def _use(self, key: str, fit: Fit) -> Fit:
+        self._used[key] = fit
+        self.spent = max(self.spent, fit.at)
+        return fit
 
     def _restored(self, key: str) -> Fit | None:
         record = dict(self._kept.get(key, {}))
-        if not record or self.folder is None:
+        if not record or self.folder is None or self.budget > record.pop("budget", math.inf):
             return None
         name = record.pop("file", None)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from labelwise.advice.ledger import Prediction
 from labelwise.advice.score import CLASS_METRICS, REAL_METRICS, Metric, choose, corrected
 from labelwise.advice.splits import Rows, Split, real_strata
 from labelwise.base import InputError
-from labelwise.parts.threads import few_threads
+from labelwise.parts.threads import single_thread
 from labelwise.supervision import Kind, Targets, infer
 
 
@@ -87,9 +88,14 @@ class Problem:
         """Number of columns of a prediction: classes, or targets."""
         return self.n_classes or (1 if self.y.ndim == 1 else self.y.shape[1])
 
+    @property
+    def row_size(self) -> float:
+        """Numbers in a row; infinite where rows are no arrays."""
+        return math.prod(self.X.shape[1:]) if hasattr(self.X, "shape") else math.inf
+
     def out_of_fold(self, estimator: Any, split: Split) -> tuple[dict[str, float], Prediction]:
         """Fit on the training rows and return the scores and the predictions, (b, K) or (b, m), of the test rows."""
-        with warnings.catch_warnings(), few_threads(self.X):
+        with warnings.catch_warnings(), single_thread():
             warnings.simplefilter("ignore")  # of many fits that nobody watches; failures are kept in the leaderboard
             estimator.fit(_safe_indexing(self.X, split.train), self.y[split.train])
             prediction = self._predict(estimator, _safe_indexing(self.X, split.test))

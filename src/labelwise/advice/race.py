@@ -9,6 +9,7 @@ difference to the baseline, if that is above zero; else the baseline is kept.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ from scipy import sparse
 
 from labelwise.advice.candidates import Candidate, baseline_for
 from labelwise.advice.ledger import Ledger
+from labelwise.advice.pool import Pool
 from labelwise.advice.problem import Problem
 from labelwise.advice.result import RaceResult, conclude
 from labelwise.advice.runner import Progress, Runner
 from labelwise.base import InputError
+
+FORMAT = 2
+"""Of the checkpoint."""
 
 
 def race(
@@ -44,6 +49,8 @@ def race(
     draws: int = 6,
     progress: Progress | None = None,
     checkpoint: str | Path | None = None,
+    workers: int | None = None,
+    final_fit: bool = False,
 ) -> RaceResult:
     """Compare candidates with the baseline by repeated cross-validation; return the winner, or the baseline.
 
@@ -59,9 +66,10 @@ def race(
     baseline
         What has to be beaten; by default `labelwise.advice.baseline_for` the shape of X.
     budget_seconds
-        Time for all fits together; the baseline's first round of folds is finished in any case. Where that would
-        take more than 15 % of it, the race is held on a part of the rows. None: no limit, and then the result depends on
-        nothing but the arguments.
+        Wall time of the race. What would overrun it is stopped, but for the baseline's first round of folds, which is
+        finished in any case; where that would take more than 15 % of the time, the race is held on a part of the rows.
+        Under 5 s there is no time to start processes, and a fit cannot be stopped. None: no limit, and then the result
+        depends on nothing but the arguments.
     metric
         ``auto``, a key of `labelwise.advice.score.CLASS_METRICS` or of ``REAL_METRICS``.
     groups
@@ -85,7 +93,15 @@ def race(
         Called as ``progress(text, share)`` after each fit, with the share that is done, 0 to 1.
     checkpoint
         Folder in which finished fits are kept (JSON, predictions as npy). A race that was interrupted goes on where it
-        stopped when called again with the same arguments.
+        stopped when called again with the same arguments; only the budget and the workers may differ.
+    workers
+        Fits done at a time, each in a process and a thread of its own. None: as many as there are cores, but no more
+        than ``OMP_NUM_THREADS`` says and memory has room for; short races stay in this process. The result does not
+        depend on it, unless there is a budget. A candidate that cannot be pickled (by cloudpickle) is fitted in this
+        process, where it cannot be stopped; `RaceResult.notes` says so.
+    final_fit
+        Whether the budget is also to hold the fit of the chosen method to all rows, which the caller does afterwards:
+        time is kept for it, and a method that would take more than a quarter of the budget for it is dropped.
 
     Returns
     -------
@@ -110,12 +126,16 @@ def race(
     )
     baseline = baseline or _default_baseline(problem, random_state)
     names = [c.name for c in (baseline, *candidates)]
-    _check(names, budget_seconds, level, folds, repeats, draws)
+    _check(names, budget_seconds, level, folds, repeats, draws, workers)
     settings = [(c.name, repr(c.tune)) for c in (baseline, *candidates)]
-    ledger = Ledger(checkpoint, problem.fingerprint(settings, problem.metric.name, random_state, folds, repeats, draws))
-    runner = Runner(problem, ledger, budget_seconds, random_state, progress, (folds, repeats))
-    scored = runner.run(baseline, candidates, draws)
-    return conclude(problem, scored, level=level, seconds=ledger.spent)
+    budget = math.inf if budget_seconds is None else budget_seconds
+    print_ = problem.fingerprint(settings, problem.metric.name, random_state, folds, repeats, draws, FORMAT)
+    ledger = Ledger(checkpoint, print_, budget)
+    with Pool(problem, ledger, [baseline, *candidates], workers, budget) as pool:
+        runner = Runner(pool, budget, random_state, progress, (folds, repeats), final_fit)
+        scored = runner.run(baseline, candidates, draws)
+    ledger.save()
+    return conclude(problem, scored, level=level, seconds=ledger.spent, notes=pool.notes)
 
 
 def _default_baseline(problem: Problem, seed: int) -> Candidate:
@@ -132,7 +152,9 @@ def _default_baseline(problem: Problem, seed: int) -> Candidate:
     )
 
 
-def _check(names: list[str], budget: float | None, level: float, folds: int, repeats: int, draws: int) -> None:
+def _check(
+    names: list[str], budget: float | None, level: float, folds: int, repeats: int, draws: int, workers: int | None
+) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise InputError(f"candidates: the name {sorted(twice)[0]!r} is used twice. Give every candidate its own.")
@@ -140,6 +162,11 @@ def _check(names: list[str], budget: float | None, level: float, folds: int, rep
         raise InputError(f"budget_seconds must be above 0, or None for no limit. Got {budget}.")
     if not 0.5 <= level < 1:
         raise InputError(f"level must be in [0.5, 1). Got {level}.")
-    for name, value, least in (("folds", folds, 2), ("repeats", repeats, 1), ("draws", draws, 1)):
-        if value < least:
+    for name, value, least in (
+        ("folds", folds, 2),
+        ("repeats", repeats, 1),
+        ("draws", draws, 1),
+        ("workers", workers, 1),
+    ):
+        if value is not None and value < least:
             raise InputError(f"{name} must be at least {least}. Got {value}.")

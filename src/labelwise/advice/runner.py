@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from labelwise.advice import tuning
 from labelwise.advice.candidates import Candidate, Params, blend_of, describe
-from labelwise.advice.ledger import Fit, Ledger
-from labelwise.advice.problem import Problem
+from labelwise.advice.entrant import Entrant
+from labelwise.advice.ledger import Fit
+from labelwise.advice.pool import NO_LIMIT, STARTING, Pool, Task, Time
 from labelwise.advice.result import Scored
 from labelwise.advice.splits import Schedule, Split, sample
 from labelwise.base import InputError
 
 Progress = Callable[[str, float], None]
-Pairs = Sequence[tuple[int, Split]]
 
 PROBE_ROWS = 1000
 """The first fit of a method uses at most so many rows; its time is extrapolated in proportion."""
+PROBE_SHARE = 0.35
+"""Part of the time left that the first fits of all challengers may take; each of them an equal part of it."""
 ROUND_SHARE = 0.15
-"""Part of the budget that one method's first round may take: where the baseline takes more, the race is held on a part
+"""Part of the time that one method's first round may take: where the baseline takes more, the race is held on a part
 of the rows, and settings that take more are not chosen, whoever's they are."""
 FEWEST_ROWS = 1000
 """A race is not held on a part with fewer labelled rows than this."""
@@ -34,74 +34,32 @@ ENOUGH_FOLDS = 3
 SLACK = 1.2
 """Fits are taken to be slower than before by this factor when it is decided who can go on."""
 OTHERS = 10
-"""How many times longer than its default the other families of the baseline are taken to be, before they are tried."""
+"""How many times longer than its default the other settings of a method may take, before they are tried."""
+BASELINE_SHARE = 0.3
+"""Part of the time left that the draws of the baseline's hyper-parameters may take."""
 TUNING_SHARE = 0.5
 """Part of the time beyond one comparison of all methods that may be spent on drawing hyper-parameters."""
-
-
-@dataclass(eq=False)
-class Entrant:
-    """A candidate on its way through the race."""
-
-    candidate: Candidate
-    chosen: list[Params] = field(default_factory=list)  # a side each
-    final: Params = field(default_factory=dict)
-    standing: tuning.Pair = tuning.WORST  # mean scores in selection
-    fits: dict[str, Fit] = field(default_factory=dict)  # a scoring split each
-    spent: dict[str, tuple[float, int]] = field(default_factory=dict)  # seconds and rows of each setting
-    dropped: str = ""
-    failed: str = ""
-
-    @property
-    def out(self) -> bool:
-        """Whether it races no more."""
-        return bool(self.dropped or self.failed)
-
-    @property
-    def seconds(self) -> float:
-        """Time of all its fits."""
-        return sum(seconds for seconds, _ in self.spent.values())
-
-    @property
-    def rate(self) -> float:
-        """Seconds a training row, so far."""
-        rows = sum(rows for _, rows in self.spent.values())
-        return self.seconds / rows if rows else 0.0
-
-    def rate_of(self, params: Params) -> float:
-        """Seconds a training row of one setting; of all, where it was not fitted yet."""
-        seconds, rows = self.spent.get(describe(params), (0.0, 0))
-        return seconds / rows if rows else self.rate
-
-    def cost(self, pairs: Pairs) -> float:
-        """Seconds that the splits will take with the settings chosen."""
-        return sum(self.rate_of(self.chosen[side]) * len(split.train) for side, split in pairs)
-
-    def count(self, params: Params, seconds: float, rows: int) -> None:
-        """Add the time of a fit."""
-        before = self.spent.get(describe(params), (0.0, 0))
-        self.spent[describe(params)] = before[0] + seconds, before[1] + rows
-
-    def lead(self, baseline: Entrant) -> float:
-        """Mean difference to the baseline on the folds that both were scored on."""
-        common = [name for name in self.fits if name in baseline.fits]
-        gaps = [self.fits[name].scores["score"] - baseline.fits[name].scores["score"] for name in common]
-        return sum(gaps) / len(gaps) if gaps else -math.inf
+LIGHT = 1_000_000
+"""Numbers in its rows up to which a method that is not heavy is taken to be quick, before it is tried."""
+COSTS = {"seconds": 0, "light": 1, "heavy": 2}
+"""Order in which methods are tried where time is limited: so that the slow ones do not keep the quick ones waiting."""
+FINAL_SHARE = 0.25
+"""Part of the budget that the final fit of a challenger may be expected to take, where the budget is to hold it."""
 
 
 class Runner:
     """Runs a race; see `labelwise.advice.race.race` for the arguments. `shape` is folds and repeats."""
 
     def __init__(
-        self, problem: Problem, ledger: Ledger, budget: float | None, seed: int, progress: Progress | None,
-        shape: tuple[int, int],
-    ) -> None:  # fmt: skip
-        self.problem, self.ledger, self.shape = problem, ledger, shape
-        self.budget = math.inf if budget is None else budget
+        self, pool: Pool, budget: float, seed: int, progress: Progress | None, shape: tuple[int, int], final_fit: bool
+    ) -> None:
+        self.pool, self.problem, self.ledger, self.shape = pool, pool.problem, pool.ledger, shape
+        self.budget, self.limited, self.final_fit = budget, budget < math.inf, final_fit
         self.seed, self.progress = seed, progress
-        self.schedule = Schedule.make(problem.rows, *shape, np.random.default_rng(seed))
+        self.schedule = Schedule.make(self.problem.rows, *shape, np.random.default_rng(seed))
         self.parts = 1
         self.done = self.total = 0
+        self.entrants: list[Entrant] = []
 
     def run(self, baseline: Candidate, candidates: Sequence[Candidate], draws: int) -> list[Scored]:
         """Run all stages; the first of the result is the baseline, the last may be the blend.
@@ -109,59 +67,98 @@ class Runner:
         The baseline is tuned with all the draws and scored before the others, which then share the time that is left:
         it costs little, and a baseline tuned less than its challengers would be beaten too easily.
         """
-        plain, challengers = Entrant(baseline), [Entrant(candidate) for candidate in candidates]
-        if self.budget < math.inf:
-            self._look(plain, challengers)
-        self.total = sum(self._fits_of(e, draws) for e in (plain, *challengers) if not e.out)
-        self._select(plain, draws)
-        for side, split in self.schedule.scoring[0]:
-            self._score(plain, side, split)
+        plain, challengers = Entrant(baseline, plain=True), [Entrant(candidate) for candidate in candidates]
+        self.entrants = [plain, *challengers]
+        looked = self.limited and self._look(plain, challengers)
+        self.total = sum(self._fits_of(e, draws) for e in self.entrants if not e.out)
+        self._select([plain], draws, BASELINE_SHARE)
+        self._score([(plain, side, split) for side, split in self.schedule.scoring[0]])
         self._must_stand(plain)
-        draws = self._plan(challengers, draws) if self.budget < math.inf else draws
-        for entrant in challengers:
-            if not entrant.out:
-                self._select(entrant, draws)
-        self._first_round(plain, challengers)
-        for pairs in self.schedule.scoring[1:]:
-            self._further_round(pairs, plain, challengers)
-        scored = [self._scored(e) for e in (plain, *challengers)]
+        if self.limited:
+            if not looked:
+                self._try_all(challengers)
+            draws = self._plan(challengers, draws)
+        self._select([e for e in challengers if not e.out], draws, TUNING_SHARE)
+        if self.limited:
+            self._first_round(plain, challengers)
+            self._further_rounds(plain, challengers)
+        else:
+            self._all_rounds(plain, challengers)
+        self._must_stand(plain)
+        scored = [self._scored(e) for e in self.entrants]
         return scored + self._blend(scored)
 
     # -- time
 
-    def _left(self) -> float:
-        return self.budget - self.ledger.spent
+    @property
+    def _end(self) -> float:
+        """The time on the race's clock when all must be done; what the final fit may take is kept back."""
+        if not self.final_fit:
+            return self.budget
+        plain, *others = (0.0 if e.out else e.rate * len(self.problem.y) for e in self.entrants)
+        return max(self.budget - plain - max(others, default=0.0), 0.5 * self.budget)
+
+    @property
+    def _capacity(self) -> float:
+        """Seconds of fitting that the budget is good for: several fits at a time, as soon as workers have started."""
+        if self.pool.alone:
+            return self.budget
+        return self.pool.lanes * max(self.budget - STARTING, 0.5 * self.budget)
+
+    def _left(self, point: str) -> float:
+        """Seconds up to the end, as the clock was at this point of the race."""
+        return self._end - self.ledger.mark(f"clock | {point}")
+
+    def _turns(self) -> int:
+        """Return how many fits one after the other the fewest folds of a comparison take."""
+        return math.ceil(min(ENOUGH_FOLDS, len(self.schedule.scoring[0])) / self.pool.lanes)
 
     def _round_rows(self) -> int:
         """Return the number of rows fitted in the first round."""
         return sum(len(split.train) for _, split in self.schedule.scoring[0])
 
-    def _look(self, baseline: Entrant, challengers: list[Entrant]) -> None:
-        """Fit everything once, and race on a part of the rows where that shows that there is no time for all."""
-        self._probe(baseline)
+    def _look(self, baseline: Entrant, challengers: list[Entrant]) -> bool:
+        """Fit the baseline once, and race on a part of the rows where that shows that there is no time for all.
+
+        Where that may be needed for the others' sake too, all are tried now: return whether they were.
+        """
+        self._probe([baseline], NO_LIMIT)
         self._must_stand(baseline)
-        self._shrink(baseline.rate * self._round_rows() / (ROUND_SHARE * self.budget), FEWEST_ROWS)
-        reserve = 2 * min(ROUND_SHARE * self.budget, OTHERS * baseline.rate * self._round_rows())
-        for entrant in challengers:
-            if self._left() <= reserve:
-                entrant.dropped = "Not tried: the time budget was spent before its turn."
-            else:
-                self._probe(entrant)
+        self._shrink(baseline.rate * self._round_rows() / (ROUND_SHARE * self._capacity), FEWEST_ROWS)
+        if int(self.problem.rows.scorable.sum()) // GOOD_ROWS <= self.parts:
+            return False
+        self._try_all(challengers)
+        reserve = 2 * min(ROUND_SHARE * self._capacity, OTHERS * baseline.rate * self._round_rows())
         rates = sorted(e.rate for e in challengers if not e.out)
-        folds, left = len(self.schedule.scoring[0]), max(self._left() - reserve, 0.1 * self.budget)
+        folds, left = len(self.schedule.scoring[0]), self.pool.lanes * self._left("first fits") - reserve
         needed = self._round_rows() / folds * (sum(rates) + (min(folds, ENOUGH_FOLDS) - 1) * sum(rates[:2]))
-        self._shrink(SLACK * needed / left, GOOD_ROWS)
+        self._shrink(SLACK * needed / max(left, 0.1 * self._capacity), GOOD_ROWS)
+        return True
+
+    def _try_all(self, challengers: list[Entrant]) -> None:
+        """Fit every challenger once; who takes more than its part of the time, or gets no turn, is dropped."""
+        ordered = sorted(challengers, key=lambda e: COSTS.get(e.candidate.cost, 1))
+        allowed = Time(self._end, PROBE_SHARE, fair=1 / (1 + self._turns()))
+        for entrant, fit in zip(ordered, self._probe(ordered, allowed), strict=True):
+            if fit.stopped and not fit.seconds:
+                entrant.dropped = "Not tried: the time budget was spent before its turn."
+            elif fit.stopped:
+                entrant.dropped = (
+                    f"Its first fit was stopped after {fit.seconds:.1f} s: it would have overrun the time."
+                )
 
     def _plan(self, challengers: list[Entrant], draws: int) -> int:
         """Drop who cannot finish in time, and return how many draws of each of the others there is time for."""
-        rows, left = self._round_rows(), max(self._left(), 0)
-        share = min(1, ENOUGH_FOLDS / len(self.schedule.scoring[0]))
-        for entrant in challengers:
-            needed = entrant.rate * rows * share
-            if not entrant.out and needed > left:
+        rows, left, lanes = self._round_rows(), max(self._left("plan"), 0.0), self.pool.lanes
+        fold = rows / len(self.schedule.scoring[0])
+        for entrant in (e for e in challengers if not e.out):
+            needed, whole = entrant.rate * fold * self._turns(), entrant.rate * len(self.problem.y)
+            if needed > left:
                 after = f"it needs about {needed:.0f} s, and {left:.0f} s are left"
                 entrant.dropped = f"Dropped after its first fit: {after}."
-        pace = sum(e.rate for e in challengers if not e.out)
+            elif self.final_fit and whole > FINAL_SHARE * self.budget:
+                entrant.dropped = f"Dropped after its first fit: fitted to all rows it needs about {whole:.0f} s."
+        pace, left = sum(e.rate for e in challengers if not e.out), lanes * max(self._left("draws"), 0.0)
         while draws > 1 and pace * sum(tuning.rows_to_fit(draws, s) for s in self.schedule.selection) > (
             TUNING_SHARE * (left - pace * rows)
         ):
@@ -176,34 +173,54 @@ class Runner:
             kept = sample(rows, parts, rng)
             self.parts, self.schedule = parts, Schedule.make(rows.take(kept), *self.shape, rng).of(kept)
 
-    def _probe(self, entrant: Entrant) -> None:
-        """Fit the defaults once, on few rows if there are many."""
-        split = (self.schedule.selection[0] or [self.schedule.scoring[0][0][1]])[0]
-        self._fit(entrant, {}, self._part(split) if len(split.train) > PROBE_ROWS else split)
-
     # -- fits
 
-    def _fit(self, entrant: Entrant, params: Params, split: Split) -> Fit:
-        key = f"{entrant.candidate.name} | {describe(params)} | {split.name} of {len(split.train)}"
-        keep = split.name.startswith("repeat")
+    def _probe(self, entrants: list[Entrant], allowed: Time) -> list[Fit]:
+        """Fit the defaults once, on few rows if there are many."""
+        split = (self.schedule.selection[0] or [self.schedule.scoring[0][0][1]])[0]
+        part = self._part(split) if len(split.train) > PROBE_ROWS else split
+        return self._fit([(entrant, {}, part) for entrant in entrants], allowed)
 
-        def work() -> Any:
-            scores, prediction = self.problem.out_of_fold(entrant.candidate.build(params), split)
-            return scores, prediction if keep else None
+    def _part(self, split: Split) -> Split:
+        """Return the split with few training rows."""
+        rows = np.random.default_rng(self.seed).choice(split.train, PROBE_ROWS, replace=False)
+        return Split(np.sort(rows), split.test, "first fit")
 
-        fit = self.ledger.run(key, work)
-        self.done += 1
-        self._tell(f"{'Comparing' if keep else 'Tuning'} {entrant.candidate.name}")
-        entrant.count(params, fit.seconds, len(split.train))
-        if fit.failed and not params:
-            entrant.failed = fit.error
-        return fit
+    def _fit(self, wanted: Sequence[tuple[Entrant, Params, Split]], allowed: Time = NO_LIMIT) -> list[Fit]:
+        """Do the fits wanted and return them in that order. A method whose defaults fail is out of the race."""
+        tasks = [self._task(*fit) for fit in wanted]
+        entrants = {entrant.candidate.name: entrant for entrant, *_ in wanted}
+
+        def done(task: Task, fit: Fit) -> bool:
+            self._tell(f"{'Comparing' if task.keep else 'Tuning'} {task.candidate.name}")
+            entrants[task.candidate.name].count(task.key, task.params, fit, len(task.split.train))
+            return not (fit.failed and (task.keep or not task.params))
+
+        fits = self.pool.run(tasks, allowed, done)
+        for (entrant, params, _), task in zip(wanted, tasks, strict=True):
+            fit = fits.get(task.key)
+            if fit is not None and fit.failed and (task.keep or not params):
+                entrant.fail(fit.error)
+        return [fits.get(task.key, Fit(stopped=True)) for task in tasks]
+
+    def _task(self, entrant: Entrant, params: Params, split: Split) -> Task:
+        name, rows, keep = entrant.candidate.name, len(split.train), split.name.startswith("repeat")
+        known = entrant.knows(params)
+        times = None if not entrant.counted else 1 if known else OTHERS
+        longest = ROUND_SHARE * self._capacity * rows / self._round_rows()
+        return Task(
+            f"{name} | {describe(params)} | {split.name} of {rows}", entrant.candidate, params, split, keep,
+            limit=math.inf if known or not params else longest,
+            expected=None if times is None else times * entrant.rate_of(params) * rows,
+            must=entrant.plain and (not params or split.name.startswith("repeat 0")),
+            light=COSTS.get(entrant.candidate.cost, 2) < 2 and self.problem.row_size * rows <= LIGHT,
+        )  # fmt: skip
 
     def _tell(self, text: str) -> None:
-        if self.progress is None:
-            return
-        share = self.ledger.spent / self.budget if self.budget < math.inf else self.done / max(self.total, 1)
-        self.progress(text, min(share, 1.0))
+        self.done += 1
+        if self.progress is not None:
+            share = self.ledger.spent / self.budget if self.limited else self.done / max(self.total, 1)
+            self.progress(text, min(share, 1.0))
 
     def _fits_of(self, entrant: Entrant, draws: int) -> int:
         """Return the number of fits of a candidate that runs the whole race."""
@@ -220,40 +237,65 @@ class Runner:
 
     # -- hyper-parameters
 
-    def _select(self, entrant: Entrant, draws: int) -> None:
+    def _select(self, entrants: list[Entrant], draws: int, share: float) -> None:
         """Choose the hyper-parameters of each side on the rows of the other, and those of the final fit on both."""
-        options, start = entrant.candidate.draws(draws, self.seed), entrant.seconds
+        options = {id(e): e.candidate.draws(draws, self.seed) for e in entrants}
+        courses = [
+            (e, tuning.Halving(len(options[id(e)]), splits)) for e in entrants for splits in self.schedule.selection
+        ]
+        end = self._end
+        if self.limited:
+            end -= (1 - share) * max(self._left(f"tuning at {share}"), 0.0)
+        while any(course.batch for _, course in courses):
+            batch = [(e, options[id(e)][i], split) for e, course in courses for i, split in course.batch]
+            answers = iter(self._answers(batch, Time(end)))
+            for _, course in courses:
+                course.tell([next(answers) for _ in course.batch])
+        for entrant in entrants:
+            one, two = (course.scores for e, course in courses if e is entrant)
+            joint = {i: one[i] + two[i] for i in one}
+            best, settings = tuning.best_of(joint), options[id(entrant)]
+            entrant.chosen = [settings[tuning.best_of(one)], settings[tuning.best_of(two)]]
+            entrant.final, entrant.standing = settings[best], tuning.mean(joint[best])
 
-        def score(i: int, split: Split) -> tuning.Pair:
-            if i and entrant.seconds - start > ROUND_SHARE * self.budget:
-                raise tuning.OutOfTimeError
-            if i and self._too_slow(entrant, options[i], split):
-                return tuning.WORST
-            fit = self._fit(entrant, options[i], split)
-            return tuning.WORST if fit.failed else (fit.scores["score"], fit.scores["finer"])
+    def _answers(self, batch: list[tuple[Entrant, Params, Split]], allowed: Time) -> list[tuning.Pair | None]:
+        """Score settings; the worst score goes to those that fail or take too long, None to those never begun."""
+        slow = self._too_slow(batch, allowed) if self.limited else [False] * len(batch)
+        fits = iter(self._fit([fit for fit, late in zip(batch, slow, strict=True) if not late], allowed))
+        answers: list[tuning.Pair | None] = []
+        for late in slow:
+            fit = Fit(error="too slow") if late else next(fits)
+            begun = fit.failed or fit.seconds > 0
+            answers.append(
+                (fit.scores["score"], fit.scores["finer"]) if fit.scored else tuning.WORST if begun else None
+            )
+        return answers
 
-        sides = [tuning.halve(len(options), splits, score) for splits in self.schedule.selection]
-        entrant.chosen = [options[tuning.best_of(scores)] for scores in sides]
-        joint = {i: sides[0][i] + sides[1][i] for i in range(len(options))}
-        best = tuning.best_of(joint)
-        entrant.final, entrant.standing = options[best], tuning.mean(joint[best])
-
-    def _too_slow(self, entrant: Entrant, params: Params, split: Split) -> bool:
-        """Whether a round with these settings would take more than a method's part of the budget.
+    def _too_slow(self, batch: list[tuple[Entrant, Params, Split]], allowed: Time) -> list[bool]:
+        """Say which settings would take more than a method's part of the time for a round; never the defaults.
 
         Where there are many rows, a fit on few of them tells.
         """
-        if self.budget < math.inf and describe(params) not in entrant.spent and len(split.train) > 4 * PROBE_ROWS:
-            self._fit(entrant, params, self._part(split))
-        known = describe(params) in entrant.spent
-        return known and entrant.rate_of(params) * self._round_rows() > ROUND_SHARE * self.budget
-
-    def _part(self, split: Split) -> Split:
-        """Return the split with few training rows."""
-        rows = np.random.default_rng(self.seed).choice(split.train, PROBE_ROWS, replace=False)
-        return Split(np.sort(rows), split.test, "first fit")
+        new = {(id(e), describe(p)): (e, p, self._part(s)) for e, p, s in batch
+               if p and not e.knows(p) and len(s.train) > 4 * PROBE_ROWS}  # fmt: skip
+        if new:
+            self._fit(list(new.values()), allowed)
+        longest = ROUND_SHARE * self._capacity
+        return [bool(p) and e.knows(p) and e.rate_of(p) * self._round_rows() >= longest for e, p, _ in batch]
 
     # -- comparison
+
+    def _score(self, wanted: list[tuple[Entrant, int, Split]], allowed: Time = NO_LIMIT) -> None:
+        fits = self._fit([(entrant, entrant.chosen[side], split) for entrant, side, split in wanted], allowed)
+        for (entrant, _, split), fit in zip(wanted, fits, strict=True):
+            if fit.scored and not entrant.failed:
+                entrant.fits[split.name] = fit
+
+    def _all_rounds(self, baseline: Entrant, challengers: list[Entrant]) -> None:
+        """Score everybody on all folds of all rounds."""
+        pairs = [pair for round_ in self.schedule.scoring for pair in round_]
+        running = [e for e in (baseline, *challengers) if not e.out]
+        self._score([(entrant, side, split) for entrant in running for side, split in pairs])
 
     def _first_round(self, baseline: Entrant, challengers: list[Entrant]) -> None:
         """Score the others fold by fold, as the baseline was; those behind are dropped if time gets short.
@@ -261,22 +303,29 @@ class Runner:
         Dropping who is behind cannot make a false winner: Holm's correction counts everybody who was scored. Who got
         through `ENOUGH_FOLDS` stays in the comparison, on the folds that were finished.
         """
-        pairs = self.schedule.scoring[0]
+        pairs, number = self.schedule.scoring[0], 0
+        enough = min(ENOUGH_FOLDS, len(pairs))
         running = sorted((e for e in challengers if not e.out), key=lambda e: e.standing, reverse=True)
-        for number, (side, split) in enumerate(pairs):
+        while running and number < len(pairs):
             running = self._affordable(running, number)
+            step = pairs[number : number + max(1, self.pool.lanes // max(len(running), 1))]
+            self._score([(e, side, split) for side, split in step for e in running], Time(self._end))
+            number += len(step)
             for entrant in running:
-                self._score(entrant, side, split)
+                if len(entrant.fits) < min(number, enough) and not entrant.out:
+                    entrant.dropped = "Not compared: a fold of it was stopped when the time was up."
             running = sorted((e for e in running if not e.out), key=lambda e: e.lead(baseline), reverse=True)
 
     def _affordable(self, running: list[Entrant], number: int) -> list[Entrant]:
         """Return those for whom there is time, the best first: at first one fold for many, then enough for the best."""
-        pairs, left, kept = self.schedule.scoring[0], self._left(), list[Entrant]()
-        enough = min(ENOUGH_FOLDS, len(pairs))
+        pairs, kept = self.schedule.scoring[0], list[Entrant]()
+        wall = self._left(f"fold {number}")
+        left, enough = self.pool.lanes * wall, min(ENOUGH_FOLDS, len(pairs))
         for entrant in running:
             more = 1 if number >= enough or (number == 0 and kept) else enough - number
-            cost = SLACK * entrant.cost(pairs[number : number + more])
-            if cost <= left:
+            ahead = pairs[number : number + more]
+            cost, turns = SLACK * entrant.cost(ahead), math.ceil(len(ahead) / self.pool.lanes)
+            if cost <= left and cost / len(ahead) * turns <= wall:
                 kept.append(entrant)
                 left -= cost
             elif number < enough:
@@ -286,36 +335,27 @@ class Runner:
                 )
         return kept
 
-    def _further_round(self, pairs: Pairs, baseline: Entrant, challengers: list[Entrant]) -> None:
-        """Repeat with new folds: all of them, or where time is limited those that may still win."""
-        running = sorted((e for e in challengers if not e.out), key=lambda e: e.lead(baseline), reverse=True)
-        if self.budget < math.inf:
-            running = self._hopeful(running, pairs, baseline)
-            if not running:
-                return
-        for entrant in (baseline, *running):
-            for side, split in pairs:
-                if not entrant.out:
-                    self._score(entrant, side, split)
-        self._must_stand(baseline)
+    def _further_rounds(self, baseline: Entrant, challengers: list[Entrant]) -> None:
+        """Repeat with new folds, as far as there is time: those ahead of the baseline, and the best in any case.
 
-    def _hopeful(self, running: list[Entrant], pairs: Pairs, baseline: Entrant) -> list[Entrant]:
-        """Return those ahead of the baseline, and the best in any case (its blend may win), as far as there is time."""
-        left, kept = self._left() - baseline.cost(pairs), []
-        for entrant in running:
-            whole = len(entrant.fits) >= len(self.schedule.scoring[0])
-            hopeful = entrant is running[0] or entrant.lead(baseline) > 0
-            if whole and hopeful and entrant.cost(pairs) <= left:
-                kept.append(entrant)
-                left -= entrant.cost(pairs)
-        return kept
+        Its blend may win. The folds are scored a few at a time; what is compared is what all have finished.
+        """
+        standing = [e for e in challengers if not e.out and len(e.fits) >= len(self.schedule.scoring[0])]
+        ranked = sorted(standing, key=lambda e: e.lead(baseline), reverse=True)
+        running = [baseline, *(e for e in ranked if e is ranked[0] or e.lead(baseline) > 0)]
+        pairs = [pair for round_ in self.schedule.scoring[1:] for pair in round_]
+        while len(running) > 1 and pairs:
+            wall = self._left(f"further, {len(pairs)} to come")
+            step = pairs[: max(1, self.pool.lanes // len(running))]
+            cost = sum(e.cost(step) for e in running)
+            if cost > self.pool.lanes * wall or max(e.cost(step[:1]) for e in running) > wall:
+                running.pop()
+                continue
+            self._score([(e, side, split) for side, split in step for e in running], Time(self._end))
+            pairs = pairs[len(step) :]
+            running = [baseline, *(e for e in running[1:] if not e.out)]
 
-    def _score(self, entrant: Entrant, side: int, split: Split) -> None:
-        fit = self._fit(entrant, entrant.chosen[side], split)
-        if fit.failed:
-            entrant.failed = fit.error
-        else:
-            entrant.fits[split.name] = fit
+    # -- what comes out
 
     def _scored(self, entrant: Entrant) -> Scored:
         splits = {split.name: split for pairs in self.schedule.scoring for _, split in pairs}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Sequence
 
 from labelwise.advice.splits import Split
 
@@ -32,35 +31,49 @@ def rungs(settings: int, splits: list[Split]) -> list[tuple[int, int, int]]:
 
 
 def rows_to_fit(settings: int, splits: list[Split]) -> int:
-    """Return the number of training rows of all fits that `halve` makes."""
+    """Return the number of training rows of all fits of a halving."""
     return sum(
         alive * sum(len(split.train) for split in splits[start:stop]) for alive, start, stop in rungs(settings, splits)
     )
 
 
-class OutOfTimeError(Exception):
-    """Raised by a score function to end the halving with what is known."""
+class Halving:
+    """The scores of each setting, by its number, as they come in; the better ones are scored on more folds.
 
-
-def halve(settings: int, splits: list[Split], score: Callable[[int, Split], Pair]) -> dict[int, list[Pair]]:
-    """Return the scores of each setting, by its number; the better ones were scored on more folds.
-
-    If `score` raises `OutOfTimeError`, the scores up to then are returned.
+    `batch` names what is to be scored next, pairs of setting and split; it is empty in the end.
 
     Examples
     --------
     >>> import numpy as np
-    >>> splits = [Split(np.arange(9), np.arange(300))] * 4
-    >>> {i: len(s) for i, s in halve(4, splits, lambda i, split: (float(i), 0.0)).items()}
+    >>> halving = Halving(4, [Split(np.arange(9), np.arange(300))] * 4)
+    >>> while halving.batch:
+    ...     halving.tell([(float(i), 0.0) for i, _ in halving.batch])
+    >>> {i: len(s) for i, s in halving.scores.items()}
     {0: 1, 1: 1, 2: 2, 3: 2}
     """
-    scores: dict[int, list[Pair]] = {i: [] for i in range(settings)}
-    with suppress(OutOfTimeError):
-        for alive, start, stop in rungs(settings, splits):
-            best = sorted(scores, key=lambda i: (len(scores[i]), mean(scores[i])), reverse=True)[:alive]
-            for i in sorted(best):
-                scores[i] += [score(i, split) for split in splits[start:stop]]
-    return scores
+
+    def __init__(self, settings: int, splits: list[Split]) -> None:
+        self.scores: dict[int, list[Pair]] = {i: [] for i in range(settings)}
+        self._splits, self._rungs = splits, rungs(settings, splits)
+        self.batch = self._next()
+
+    def tell(self, answers: Sequence[Pair | None]) -> None:
+        """Take the scores of the batch, in its order; None where there was no time.
+
+        A later rung that is not complete does not count: it would favour the settings that were scored first.
+        """
+        complete = None not in answers
+        if complete or not any(self.scores.values()):
+            for (i, _), pair in zip(self.batch, answers, strict=True):
+                self.scores[i] += [] if pair is None else [pair]
+        self.batch = self._next() if complete else []
+
+    def _next(self) -> list[tuple[int, Split]]:
+        if not self._rungs:
+            return []
+        alive, start, stop = self._rungs.pop(0)
+        best = sorted(self.scores, key=lambda i: (len(self.scores[i]), mean(self.scores[i])), reverse=True)[:alive]
+        return [(i, split) for i in sorted(best) for split in self._splits[start:stop]]
 
 
 def mean(scores: list[Pair]) -> Pair:
