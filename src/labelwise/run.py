@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.advice import RaceResult, baseline_for, considered, race, shortlist
 from labelwise.advice.noise import noise_to_correct
+from labelwise.advice.pool import SHORTEST
 from labelwise.advice.score import choose
+from labelwise.advice.workers import warm_up
 from labelwise.audit import AuditReport, audit
 from labelwise.base import InputError
 from labelwise.data import make_encoder
@@ -65,6 +66,8 @@ def _steps(job: Job, directory: RunDirectory, tell: Listener, clock: _Clock) -> 
     tell.understood(info)
     clock.lap("read")
     directory.begin(job.command(), resume=job.resume)
+    if not job.audit_only and job.budget >= SHORTEST:
+        warm_up()  # the race's processes start while the rows are encoded and audited
     if job.answers is not None:
         directory.csv(ANSWERS, job.answers)
     _encode(job, data, tell)
@@ -168,13 +171,14 @@ def _race(
     result = race(
         data.X[train], data.targets.take(train), candidates, baseline, budget_seconds=job.budget, metric=job.metric,
         groups=groups, trusted=trusted, noise_matrix=noise_to_correct(report), random_state=job.seed, checkpoint=checkpoint,
-        progress=lambda text, share: tell.step("race", share, text),
+        final_fit=True, progress=lambda text, share: tell.step("race", share, text),
     )  # fmt: skip
     tell.step("race", 1.0)
     info["advice"] = {
         "metric": result.metric, "level": result.level, "baseline": result.baseline.name, "chosen": result.chosen.name,
         "verdict": result.verdict, "reason": result.reason, "folds": result.folds, "repeats": result.repeats,
         "shortlist": [{"method": c.name, "why": c.note} for c in candidates], "seconds": result.seconds,
+        "notes": result.notes,
         "considered": [one.to_dict() for one in considered(report, **asked)],
     }  # fmt: skip
     return result
