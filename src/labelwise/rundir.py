@@ -166,21 +166,19 @@ class RunDirectory:
         _discard(self.before)
 
     def _carry_decisions(self) -> None:
-        """Copy the decisions about the same table; those about another table are kept under a name of their own."""
-        if not has_decisions(self.out):
-            return
-        store = self._decisions or Store(self.out, holder="a new round of labelwise run")
-        try:
+        """Copy the decisions about the same table; those about others keep a name of their own until theirs comes back."""
+        info = json.loads((self.work / "run.json").read_text(encoding="utf-8"))
+        table = info["data"].get("fingerprint")
+        for aside in self.out.glob(OTHER.format("*")):
+            shutil.copy2(aside, self.work / (FILE if aside.name == OTHER.format(table) else aside.name))
+        if has_decisions(self.out):
+            store = self._decisions or Store(self.out, holder="a new round of labelwise run")
             if not store.empty:
-                info = json.loads((self.work / "run.json").read_text(encoding="utf-8"))
-                same = store.fingerprint in (None, info["data"].get("fingerprint"))
+                same = store.fingerprint in (None, table)
                 store.copy_to(self.work / (FILE if same else OTHER.format(store.fingerprint)))
             store.settle()
-        finally:
             if self._decisions is None:
                 store.close()
-        for kept in self.out.glob(OTHER.format("*")):
-            shutil.copy2(kept, self.work / kept.name)
 
 
 def recover(out: str | Path) -> None:

@@ -125,9 +125,15 @@ def _farewell(desk: Review, before: dict[str, Any]) -> str:
 def _decided(desk: Review) -> str:
     """Say what was decided, and what to do with it."""
     told = desk.progress()
-    if not _count(desk):
+    others = len({one.row for one in desk.store.live() if one.label is not None and one.row not in desk.cards})
+    if not _count(desk) and not others:
         return f"No card is decided yet. Go on with: labelwise review {desk.run}"
-    parts = [(told["changed"], "changed"), (told["kept"], "confirmed"), (told["labelled"], "given to rows without one")]
+    parts = [
+        (told["changed"], "changed"),
+        (told["kept"], "confirmed"),
+        (told["labelled"], "given to rows without one"),
+        (others, "of rows that are no cards"),
+    ]
     words = ", ".join(f"{count:,} {name}" for count, name in parts if count) or "none settled"
     torn = f" Disputed, and left as they were: {told['disputed']:,}." if told["disputed"] else ""
     return f"Labels in all: {words}.{torn} Next: labelwise run {desk.run} --resume"

@@ -62,7 +62,9 @@ def make_app(review: Review, token: str, started: Callable[[], None] = lambda: N
 
     routes = [Route(path, _answering(review, handler), methods=[method]) for method, path, handler in ROUTES]
     trouble: dict[Any, Any] = {HTTPException: _http_error, Exception: _crashed}
-    return Guard(Starlette(routes=routes, exception_handlers=trouble, lifespan=life), token)
+    app = Starlette(routes=routes, exception_handlers=trouble, lifespan=life)
+    app.router.redirect_slashes = False
+    return Guard(app, token)
 
 
 def listen(port: int = 0) -> socket.socket:
