@@ -93,20 +93,15 @@ class PairedMean:
         --------
         >>> rows = np.array([1.0, 0, 0, -1, 1, 0, 1, 0, 0, 0])
         >>> print(PairedMean.of_rows([rows, rows[::-1]], test_over_train=1.0).interval(0.9))
-        0.2 [-0.213, 0.613]
+        0.2 [-0.23, 0.63]
         """
         _check_ratio(test_over_train)
-        means = np.array([rows.mean() for rows in folds])
-        chance = [
-            _variance_of_mean(rows, None if groups is None else np.asarray(groups[fold]))
-            for fold, rows in enumerate(folds)
-        ]
-        known = [value for value in chance if value is not None]
-        if not known:  # a row a fold: the folds are the rows
+        means, sizes = np.array([rows.mean() for rows in folds]), np.array([len(rows) for rows in folds])
+        if sizes.max() == 1:  # the folds are the rows
             return cls.of(means, test_over_train, least=float(np.abs(means).max()) ** 2 / len(means))
         between = len(means) - 1
         seen = between * _variance(means) if between else 0.0
-        spread = (TRUST * float(np.mean(known)) + seen) / (TRUST + between)
+        spread = (TRUST * _variance_of_means(folds, groups) + seen) / (TRUST + between)
         factor = 1 / len(means) + test_over_train
         return cls(float(means.mean()), math.sqrt(spread * factor), TRUST + between)
 
@@ -144,18 +139,22 @@ def _variance(x: Floats) -> float:
     return 0.0 if spread < (1e-12 * max(1.0, float(np.abs(x).max()))) ** 2 else spread
 
 
-def _variance_of_mean(rows: Floats, groups: NDArray[np.generic] | None) -> float | None:
-    """Return the variance of the mean of `rows` by chance, rows of a group taken together; None for a single one.
+def _variance_of_means(folds: Sequence[Floats], groups: Sequence[ArrayLike] | None) -> float:
+    """Return the variance that chance gives the mean of a fold: that of all folds' rows over the rows of a fold.
 
-    It is at least that of one row being zero instead: a few rows that all agree are no proof.
+    Rows of a group are summed first. One more row is imagined that says the opposite of the loudest one, for a few rows that
+    agree are no proof; among many it hardly counts.
     """
-    off = rows - rows.mean()
+    rows = np.concatenate(folds)
+    off, place = rows - rows.mean(), np.arange(len(rows))
     if groups is not None:
-        off = np.bincount(np.unique(groups, return_inverse=True)[1], off)
-    if len(off) < 2:
-        return None
-    variance = len(off) / (len(off) - 1) * float(off @ off)
-    return max(variance, float(np.abs(rows).max()) ** 2) / len(rows) ** 2
+        fold = np.repeat(np.arange(len(folds)), [len(part) for part in folds])
+        names = np.unique(np.concatenate([np.asarray(part) for part in groups]), return_inverse=True)[1]
+        place = np.unique(fold * len(rows) + names, return_inverse=True)[1]
+    units, sums = np.bincount(place, off), np.bincount(place, rows)
+    opposite = float(np.abs(sums).max()) + abs(float(sums.mean()))
+    per_fold = len(rows) / len(folds)
+    return (float(units @ units) + opposite**2) / len(rows) / per_fold if rows.any() else 0.0
 
 
 def correlations(rows: Floats) -> Floats:
