@@ -33,23 +33,37 @@ VERDICTS = {
     "shown": "The interval lies above zero, or reaches the margin where one is stated.",
 }  # fmt: skip
 
+WIDE = ("---", "hide: [toc]", "---", "")
+"""Front matter of pages that are one table."""
+
 
 def on_config(config: Any) -> Any:
     """Write the pages and add them to mkdocs' navigation."""
     write_all()
     for item in config.nav:
         if "Methods" in item:
-            item["Methods"] += [{title(room): f"methods/{room}.md"} for room in used_rooms()]
+            item["Methods"] += [
+                {title(room): f"methods/{room}.md"} for room in used_rooms()
+            ]
         elif "What was measured" in item:
-            item["What was measured"] += [{title(path.stem): f"claims/{path.name}"} for path in claim_pages()]
+            item["What was measured"] += [
+                {title(path.stem): f"claims/{path.name}"} for path in claim_pages()
+            ]
         elif "Contributing" in item:
-            item["Contributing"] += [f"decisions/{path.name}" for path in sorted((DOCS / "decisions").glob("*.md"))]
+            item["Contributing"] += [
+                f"decisions/{path.name}"
+                for path in sorted((DOCS / "decisions").glob("*.md"))
+            ]
     return config
 
 
 def write_all() -> None:
     """Write every generated page, and remove pages of methods and rooms that are gone."""
-    pages = {"papers.md": papers_page(), "claims/index.md": claims_page(), "methods/index.md": index_page()}
+    pages = {
+        "papers.md": papers_page(),
+        "claims/index.md": claims_page(),
+        "methods/index.md": index_page(),
+    }
     pages |= {f"methods/{room}.md": room_page(room) for room in used_rooms()}
     pages |= {path_of(entry): method_page(entry) for entry in catalogue.methods()}
     for old in (DOCS / "methods").rglob("*.md"):
@@ -74,7 +88,9 @@ def used_rooms() -> list[str]:
 
 def claim_pages() -> list[Path]:
     """Return the rooms' pages of claims."""
-    return sorted(path for path in (DOCS / "claims").glob("*.md") if path.stem != "index")
+    return sorted(
+        path for path in (DOCS / "claims").glob("*.md") if path.stem != "index"
+    )
 
 
 def method_page(entry: Entry) -> str:
@@ -86,6 +102,7 @@ def index_page() -> str:
     """Return the table of all methods."""
     entries = catalogue.methods()
     lines = [
+        *WIDE,
         "# Methods", "",
         f"{len(entries)} methods, found by walking the package; `labelwise methods` prints the same. Not sure which one?"
         " Start from [your problem](../index.md) or the [decision guide](../guide/decide.md).", "",
@@ -107,19 +124,34 @@ def room_page(room: str) -> str:
     """Return the page of a room: its own words, then a table with a link to each method."""
     entries = catalogue.methods(room=room)
     module = getattr(labelwise, room)
-    lines = [f"# {title(room)}", "", prose(plain(inspect.getdoc(module) or "")), ""]
-    rows = [row for entry in entries for row in catalogue.claims().get(entry.import_path, [])]
+    lines = [
+        *WIDE,
+        f"# {title(room)}",
+        "",
+        prose(plain(inspect.getdoc(module) or "")),
+        "",
+    ]
+    rows = [
+        row
+        for entry in entries
+        for row in catalogue.claims().get(entry.import_path, [])
+    ]
     if rows:
         lines += [f"{counted(rows)}; [the claims](../claims/{rows[0]['room']}.md).", ""]
     lines += ["| method | what it does | for | cost | claim |", "|---|---|---|---|---|"]
     # The anchors are those of the days when a room was one page with a section a method.
-    lines += [index_row(entry, f"{room}/{entry.name}.md", f"{{ #{entry.name.lower()} }}") for entry in entries]
+    lines += [
+        index_row(entry, f"{room}/{entry.name}.md", f"{{ #{entry.name.lower()} }}")
+        for entry in entries
+    ]
     return "\n".join(lines) + "\n"
 
 
 def plain(doc: str) -> str:
     """Return a module's docstring without its examples."""
-    return re.split(r"^>>>|^Examples\n-+$", doc, maxsplit=1, flags=re.MULTILINE)[0].rstrip()
+    return re.split(r"^>>>|^Examples\n-+$", doc, maxsplit=1, flags=re.MULTILINE)[
+        0
+    ].rstrip()
 
 
 def papers_page() -> str:
@@ -127,18 +159,32 @@ def papers_page() -> str:
     rows = catalogue.papers()
     done = sum(row.lives_as != "not yet" for row in rows)
     lines = [
+        *WIDE,
         "# Papers",
         "",
         f"{done} of {len(rows)} papers live in this version; `labelwise papers` prints the same.",
         "",
     ]
-    lines += ['<div class="filterable" data-hint="Filter: a word of the title, a method ..." markdown>', ""]
-    lines += ["| | name | title | lives as | where | claim |", "|---|---|---|---|---|---|"]
+    lines += [
+        '<div class="filterable" data-hint="Filter: a word of the title, a method ..." markdown>',
+        "",
+    ]
+    lines += [
+        "| | name | title | lives as | where | claim |",
+        "|---|---|---|---|---|---|",
+    ]
     pages = {entry.import_path: path_of(entry) for entry in catalogue.methods()}
     for row in rows:
         where = ", ".join(linked(path, pages) for path in row.where)
         claim = "" if row.lives_as == "not yet" else BADGES[row.claim]
-        cells = [str(row.number), cell(row.name), cell(row.title), row.lives_as, where, claim]
+        cells = [
+            str(row.number),
+            cell(row.name),
+            cell(row.title),
+            row.lives_as,
+            where,
+            claim,
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "</div>"]) + "\n"
 
@@ -154,7 +200,9 @@ def linked(path: str, pages: dict[str, str]) -> str:
 
 def claims_page() -> str:
     """Return all claims: what the verdicts mean, counts by room, then every claim by verdict."""
-    rows = sorted(all_claims(), key=lambda row: (row["room"], row["method"], row["name"]))
+    rows = sorted(
+        all_claims(), key=lambda row: (row["room"], row["method"], row["name"])
+    )
     count = Counter(row["verdict"] for row in rows)
     lines = [
         "# Claims", "",
@@ -173,7 +221,9 @@ def claims_page() -> str:
         "Whole rooms on the same data: " + ", ".join(comparisons()) + ".", "",
     ]  # fmt: skip
     for verdict, words in VERDICTS.items():
-        lines += group(verdict, words, [row for row in rows if row["verdict"] == verdict])
+        lines += group(
+            verdict, words, [row for row in rows if row["verdict"] == verdict]
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -185,7 +235,8 @@ def all_claims() -> list[dict[str, Any]]:
 def room_counts(rows: list[dict[str, Any]]) -> list[str]:
     """Return a line a room: how many claims came out how."""
     by = {
-        room: Counter(row["verdict"] for row in rows if row["room"] == room) for room in {row["room"] for row in rows}
+        room: Counter(row["verdict"] for row in rows if row["room"] == room)
+        for room in {row["room"] for row in rows}
     }
     return [
         f"| [{title(room)}]({room}.md) | {by[room]['shown']} | {by[room]['not shown']} | {by[room]['opposite']} |"
@@ -197,23 +248,34 @@ def comparisons() -> list[str]:
     """Return links to the tables that compare all methods of a room."""
     found = []
     for path in claim_pages():
-        for heading in re.findall(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE):
+        for heading in re.findall(
+            r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE
+        ):
             if not heading.startswith("Details"):
                 target = f"{path.name}#{re.sub(r'[^a-z0-9]+', '-', heading.lower()).strip('-')}"
-                found.append(f"[{title(path.stem).lower()}: {heading[0].lower()}{heading[1:]}]({target})")
+                found.append(
+                    f"[{title(path.stem).lower()}: {heading[0].lower()}{heading[1:]}]({target})"
+                )
     return found
 
 
 def group(verdict: str, words: str, rows: list[dict[str, Any]]) -> list[str]:
     """Return the claims of one verdict as a table."""
     lines = [f"## {verdict.capitalize()} {{ #{anchor(verdict)} }}", "", words, ""]
-    lines += ['<div class="filterable" data-hint="Filter: a method, a room, a word ..." markdown>', ""]
+    lines += [
+        '<div class="filterable" data-hint="Filter: a method, a room, a word ..." markdown>',
+        "",
+    ]
     lines += ["| method | claim | difference | room |", "|---|---|---|---|"]
     pages = {entry.import_path: f"../{path_of(entry)}" for entry in catalogue.methods()}
     for row in rows:
-        name = linked(row["method"], pages) + (f"<br><small>{inline(row['name'])}</small>" if row["name"] else "")
+        name = linked(row["method"], pages) + (
+            f"<br><small>{inline(row['name'])}</small>" if row["name"] else ""
+        )
         gain = f"{row['difference']:+.3g} [{row['low']:+.3g}, {row['high']:+.3g}]"
-        lines.append(f"| {name} | {cell(row['statement'])} | {gain} | [{title(row['room'])}]({row['room']}.md) |")
+        lines.append(
+            f"| {name} | {cell(row['statement'])} | {gain} | [{title(row['room'])}]({row['room']}.md) |"
+        )
     return [*lines, "", "</div>", ""]
 
 

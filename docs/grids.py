@@ -39,16 +39,28 @@ class Row:
     @property
     def worse(self) -> list[str]:
         """Return the columns in which the method is surely worse: bold and negative."""
-        return [f"{name} ({value.strip('*')})" for name, value in self.pairs() if value.startswith("**-")]
+        return [
+            f"{name} ({value.strip('*')})"
+            for name, value in self.pairs()
+            if value.startswith("**-")
+        ]
 
     @property
     def better(self) -> list[str]:
         """Return the columns in which the method is surely better: bold and positive."""
-        return [f"{name} ({value.strip('*')})" for name, value in self.pairs() if value.startswith("**+")]
+        return [
+            f"{name} ({value.strip('*')})"
+            for name, value in self.pairs()
+            if value.startswith("**+")
+        ]
 
     def pairs(self) -> list[tuple[str, str]]:
         """Return (column, value) without the summaries at the end."""
-        return [pair for pair in zip(self.columns, self.values, strict=True) if pair[0] not in ("mean", "seconds")]
+        return [
+            pair
+            for pair in zip(self.columns, self.values, strict=True)
+            if pair[0] not in ("mean", "seconds")
+        ]
 
 
 def rows_of(name: str) -> list[Row]:
@@ -62,8 +74,14 @@ def _rows() -> tuple[tuple[str, Row], ...]:
 
 
 def _read(page: Path) -> list[tuple[str, Row]]:
-    sections = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
-    kept = [section for section in sections if not section.startswith("Details") and page.stem != "index"]
+    sections = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE)[
+        1:
+    ]
+    kept = [
+        section
+        for section in sections
+        if not section.startswith("Details") and page.stem != "index"
+    ]
     return [row for section in kept for row in _table(page.name, section)]
 
 
@@ -73,10 +91,16 @@ def _table(page: str, section: str) -> list[tuple[str, Row]]:
     if table is None:
         return []
     head, _, *lines = (_cells(line) for line in table.group().splitlines())
-    reference = next((line for line in lines if line[0].startswith(REFERENCES)), lines[0])
+    reference = next(
+        (line for line in lines if line[0].startswith(REFERENCES)), lines[0]
+    )
     anchor = re.sub(r"[^\w]+", "-", title.lower()).strip("-")
     same = (title, page, anchor, tuple(head[1:]), reference[0], tuple(reference[1:]))
-    return [(_method(line[0]), Row(line[0], *same, tuple(line[1:]))) for line in lines if line is not reference]
+    return [
+        (_method(line[0]), Row(line[0], *same, tuple(line[1:])))
+        for line in lines
+        if line is not reference
+    ]
 
 
 def _cells(line: str) -> list[str]:

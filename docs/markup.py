@@ -9,7 +9,10 @@ from collections.abc import Iterable
 def split(doc: str) -> tuple[str, dict[str, str]]:
     """Return a numpydoc docstring's head and its sections by title."""
     parts = re.split(r"^(\w[\w ]*)\n-{3,}$", doc, flags=re.MULTILINE)
-    return parts[0], {name: text.strip("\n") for name, text in zip(parts[1::2], parts[2::2], strict=True)}
+    return parts[0], {
+        name: text.strip("\n")
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    }
 
 
 def items(text: str) -> Iterable[tuple[str, str]]:
@@ -24,18 +27,28 @@ def definitions(text: str) -> str:
     """Return a section of definitions as a list; a section of prose as it is."""
     if not re.search(r"^\S.*\n {2,}\S", text, flags=re.MULTILINE):
         return prose(text)
-    return "\n".join(f"- `{head}`" + (f": {inline(words)}" if words else "") for head, words in items(text))
+    return "\n".join(
+        f"- `{head}`" + (f": {inline(words)}" if words else "")
+        for head, words in items(text)
+    )
 
 
 def prose(text: str) -> str:
     """Return paragraphs, lists and literal blocks of a docstring as Markdown."""
-    return "\n\n".join(block(paragraph) for paragraph in re.split(r"\n\s*\n", text.strip("\n")) if paragraph.strip())
+    return "\n\n".join(
+        block(paragraph)
+        for paragraph in re.split(r"\n\s*\n", text.strip("\n"))
+        if paragraph.strip()
+    )
 
 
 def block(paragraph: str) -> str:
     """Return one paragraph: indented text is code, dashes are a list, all else prose."""
     if paragraph.startswith("    "):
-        return "\n".join(line if line.startswith("    ") else f"    {line}" for line in paragraph.splitlines())
+        return "\n".join(
+            line if line.startswith("    ") else f"    {line}"
+            for line in paragraph.splitlines()
+        )
     if not re.match(r"\s*- ", paragraph):
         return inline(re.sub(r"::$", ":", paragraph.rstrip()))
     entries = re.split(r"^\s*- ", paragraph, flags=re.MULTILINE)[1:]
@@ -44,9 +57,14 @@ def block(paragraph: str) -> str:
 
 def inline(text: str) -> str:
     """Return docstring mark-up as Markdown on one line: code stays as it is, what lies between is escaped."""
-    text = re.sub(r"`([^`<]+) <(https?://[^>]+)>`_", r"[\1](\2)", " ".join(text.split()))
+    text = re.sub(
+        r"`([^`<]+) <(https?://[^>]+)>`_", r"[\1](\2)", " ".join(text.split())
+    )
     parts = re.split(r"(``[^`]+``|`[^`]+`)", text)
-    return "".join("`" + part.strip("`") + "`" if part[:1] == "`" else escaped(part) for part in parts)
+    return "".join(
+        "`" + part.strip("`") + "`" if part[:1] == "`" else escaped(part)
+        for part in parts
+    )
 
 
 def escaped(text: str) -> str:

@@ -14,6 +14,9 @@ from wording import BADGES, COSTS, KINDS, NEEDS, PROBLEMS, READS, VERDICTS
 from labelwise import catalogue
 from labelwise.catalogue import Entry
 
+HIDDEN = ("---", "hide: [navigation]", "---", "")
+"""Front matter of pages that are not in the navigation: the room at the side is used for what they say."""
+
 
 def path_of(entry: Entry) -> str:
     """Return where the page of a method lies below ``docs``."""
@@ -37,10 +40,13 @@ def page(entry: Entry, room: str) -> str:
         "Related methods": bullets(related(entry)),
     }
     lead = [
+        *HIDDEN,
         f"# {entry.name}", "", f'<p class="trail" markdown>[Methods](../index.md) › [{room}](../{entry.room}.md)</p>', "",
         f"`from {entry.import_path.rpartition('.')[0]} import {entry.name}`", "", *banner(entry), "",
     ]  # fmt: skip
-    return "\n".join([*lead, *(f"## {name}\n\n{text}\n" for name, text in parts.items())])
+    return "\n".join(
+        [*lead, *(f"## {name}\n\n{text}\n" for name, text in parts.items())]
+    )
 
 
 def bullets(lines: list[str]) -> str:
@@ -61,9 +67,7 @@ def banner(entry: Entry) -> list[str]:
     kind, words = VERDICTS[entry.claim]
     rows = rows_of(entry)
     if not rows:
-        told = (
-            "No claim of this method is measured by itself. Let the [race](../../guide/race.md) judge it on your data."
-        )
+        told = "No claim of this method is measured by itself. Let the [race](../../guide/race.md) judge it on your data."
     else:
         told = f"{counted(rows)}, measured on small data and one processor: [details](#claim-as-measured)."
     return [f'!!! {kind} "{words}"', "", f"    {told}"]
@@ -72,8 +76,18 @@ def banner(entry: Entry) -> list[str]:
 def counted(rows: list[dict[str, Any]]) -> str:
     """Return how many of the claims came out how."""
     verdicts = [row["verdict"] for row in rows]
-    each = [f"{verdicts.count(name)} {name}" for name in ("shown", "not shown", "opposite") if name in verdicts]
-    return f"{len(rows)} claim{'s' * (len(rows) > 1)}: {', '.join(each)}"
+    if len(set(verdicts)) == 1:
+        return (
+            f"All {len(rows)} claims {verdicts[0]}"
+            if len(rows) > 1
+            else f"The one claim: {verdicts[0]}"
+        )
+    each = [
+        f"{verdicts.count(name)} {name}"
+        for name in ("shown", "not shown", "opposite")
+        if name in verdicts
+    ]
+    return f"{len(rows)} claims: {', '.join(each)}"
 
 
 # -- when
@@ -82,43 +96,72 @@ def counted(rows: list[dict[str, Any]]) -> str:
 def when(entry: Entry) -> list[str]:
     """Return what speaks for the method: problems, input, cost, the race, what was shown."""
     problems = [PROBLEMS[name] for name in sorted(entry.handles)]
-    lines = [f"You have {listed(problems)}."] if problems else ["You want something to compare with."]
+    lines = (
+        [f"You have {listed(problems)}."]
+        if problems
+        else ["You want something to compare with."]
+    )
     lines.append(
-        f"It reads {listed([READS.get(kind, kind) for kind in sorted(entry.supervision)])}." * bool(entry.supervision)
+        f"It reads {listed([READS.get(kind, kind) for kind in sorted(entry.supervision)])}."
+        * bool(entry.supervision)
     )
     lines += [how(entry), COSTS[entry.cost]]
     if races(entry):
-        lines.append(f"It may race on your data: `labelwise run table.csv --label y --method {entry.name}`.")
+        lines.append(
+            f"It may race on your data: `labelwise run table.csv --label y --method {entry.name}`."
+        )
     for row in grids.rows_of(entry.name):
         if row.better:
             lines.append(
                 f"Better than {inline(row.against_whom)} in [a comparison]({comparison(row)}): {', '.join(row.better)}."
             )
-    shown = [inline(row["statement"]) for row in rows_of(entry) if row["verdict"] == "shown"]
-    return [line for line in lines if line] + [f"Shown: {statement}" for statement in shown[:3]]
+    shown = [
+        inline(row["statement"]) for row in rows_of(entry) if row["verdict"] == "shown"
+    ]
+    return [line for line in lines if line] + [
+        f"Shown: {statement}" for statement in shown[:3]
+    ]
 
 
 def how(entry: Entry) -> str:
     """Return what kind of thing it is and how it is put to use."""
     if entry.kind != "loss":
         return KINDS[entry.kind]
-    owner = {"regression": "Regressor", "multi-label": "MultiLabelClassifier"}.get(entry.task, "Classifier")
+    owner = {"regression": "Regressor", "multi-label": "MultiLabelClassifier"}.get(
+        entry.task, "Classifier"
+    )
     return f"It is a loss for any training loop; here `labelwise.learner.{owner}(criterion={entry.name}(...))`."
 
 
 def races(entry: Entry) -> bool:
     """Say whether the command line can enter the method in a race by name."""
-    drop_in = entry.kind == "loss" and entry.task == "classification" and entry.name != "CrossEntropy"
-    return (entry.race or drop_in) and not entry.needs and bool(entry.supervision & {"classes", "real"})
+    drop_in = (
+        entry.kind == "loss"
+        and entry.task == "classification"
+        and entry.name != "CrossEntropy"
+    )
+    return (
+        (entry.race or drop_in)
+        and not entry.needs
+        and bool(entry.supervision & {"classes", "real"})
+    )
 
 
 def when_not(entry: Entry) -> list[str]:
     """Return what speaks against it: what it lacks, what was measured against it, what it cannot take."""
-    lines = [f"You do not have {NEEDS.get(need, need)}: it cannot do without." for need in sorted(entry.needs)]
-    lines += [f"`{package}` is not installed: it cannot do without." for package in sorted(entry.requires)]
+    lines = [
+        f"You do not have {NEEDS.get(need, need)}: it cannot do without."
+        for need in sorted(entry.needs)
+    ]
+    lines += [
+        f"`{package}` is not installed: it cannot do without."
+        for package in sorted(entry.requires)
+    ]
     for row in rows_of(entry):
         if row["verdict"] != "shown":
-            lines.append(f"*{row['verdict'].capitalize()}:* {inline(row['statement'])} {measured(row)}")
+            lines.append(
+                f"*{row['verdict'].capitalize()}:* {inline(row['statement'])} {measured(row)}"
+            )
     for row in grids.rows_of(entry.name):
         if row.worse:
             lines.append(
@@ -127,15 +170,27 @@ def when_not(entry: Entry) -> list[str]:
     if not rows_of(entry):
         lines.append("You look for evidence: nothing was measured of it alone.")
     if entry.cost == "heavy":
-        lines.append("A few seconds must do: it takes a few times as long as plain training.")
+        lines.append(
+            "A few seconds must do: it takes a few times as long as plain training."
+        )
     lines.append(refused(entry))
-    return [line for line in lines if line]
+    return [line for line in lines if line] or [
+        "Nothing that was measured speaks against it, on the data it was measured on."
+    ]
 
 
 def refused(entry: Entry) -> str:
     """Return for which targets it is not made."""
-    others = {"classification": "real targets", "regression": "classes", "multi-label": "one class a row"}
-    return f"You have {others[entry.task]}: it is made for {entry.task}." if entry.task in others else ""
+    others = {
+        "classification": "real targets",
+        "regression": "classes",
+        "multi-label": "one class a row",
+    }
+    return (
+        f"You have {others[entry.task]}: it is made for {entry.task}."
+        if entry.task in others
+        else ""
+    )
 
 
 def measured(row: dict[str, Any]) -> str:
@@ -159,7 +214,11 @@ def comparison(row: grids.Row) -> str:
 
 def listed(words: list[str]) -> str:
     """Return words with commas and an ``or`` before the last."""
-    return " or ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else "".join(words)
+    return (
+        " or ".join([", ".join(words[:-1]), words[-1]])
+        if len(words) > 1
+        else "".join(words)
+    )
 
 
 # -- claims, reference, relatives
@@ -170,7 +229,12 @@ def claim_part(entry: Entry) -> str:
     rows = rows_of(entry)
     lines = claim_table(rows) if rows else ["No claim is measured for it alone."]
     for row in grids.rows_of(entry.name):
-        lines += ["", f"### {row.title}" + f": {row.told}" * (row.told != entry.name), "", *transposed(row)]
+        lines += [
+            "",
+            f"### {row.title}" + f": {row.told}" * (row.told != entry.name),
+            "",
+            *transposed(row),
+        ]
     return "\n".join(lines)
 
 
@@ -188,55 +252,75 @@ def claim_table(rows: list[dict[str, Any]]) -> list[str]:
             f"{row['difference']:+.3g} [{row['low']:+.3g}, {row['high']:+.3g}]"
             + f" (margin {row['margin']:g})" * bool(row["margin"])
         )
-        small = (
-            f"{cell(row['data'])}. Against {cell(row['baseline'])}; {cell(row['metric'])}; {len(row['seeds'])} seeds."
-        )
+        small = f"{cell(row['data'])}. Against {cell(row['baseline'])}; {cell(row['metric'])}; {len(row['seeds'])} seeds."
         claim = f"{cell(row['statement'])} <small>{small}</small>"
-        lines.append(f"| {claim} | {base:.4g} | {method:.4g} | {gain} | {BADGES[row['verdict']]} |")
+        lines.append(
+            f"| {claim} | {base:.4g} | {method:.4g} | {gain} | {BADGES[row['verdict']]} |"
+        )
     return lines
 
 
 def transposed(row: grids.Row) -> list[str]:
     """Return one line of a comparison as a table with a line a column: narrow screens can show it."""
     table = zip(row.columns, row.against, row.values, strict=True)
-    lines = [f"| [{row.page.removesuffix('.md')}]({comparison(row)}) | {row.reference} | {row.told} |", "|---|---|---|"]
-    return lines + [f"| {name} | {against} | {value} |" for name, against, value in table]
+    lines = [
+        f"| [{row.page.removesuffix('.md')}]({comparison(row)}) | {row.reference} | {row.told} |",
+        "|---|---|---|",
+    ]
+    return lines + [
+        f"| {name} | {against} | {value} |" for name, against, value in table
+    ]
 
 
 def reference_part(entry: Entry, told: str) -> str:
     """Return the paper and the docstring's own reference."""
     lines = (
-        [] if entry.paper is None else [f"Paper {entry.paper} of [the list](../../papers.md): {inline(entry.title)}."]
+        []
+        if entry.paper is None
+        else [
+            f"Paper {entry.paper} of [the list](../../papers.md): {inline(entry.title)}."
+        ]
     )
     own = prose(told) or inline(entry.cls.card.reference)
-    return "\n\n".join([*lines, own] if own else lines) or "A standard method, without a paper of its own."
+    return (
+        "\n\n".join([*lines, own] if own else lines)
+        or "A standard method, without a paper of its own."
+    )
 
 
 def related(entry: Entry) -> list[str]:
     """Return the methods nearest to it by what they handle, with their verdicts."""
     others = [other for other in catalogue.methods() if other.name != entry.name]
-    near = sorted(others, key=lambda other: (-likeness(entry, other), other.name))[:6]
+    near = sorted(others, key=lambda other: (-likeness(entry, other), other.name))
+    close = [other for other in near[:6] if likeness(entry, other) > 0] or near[:3]
     return [
-        f"[{other.name}]({relative(entry, other)}): {cell(other.summary)} ({BADGES[other.claim]})"
-        for other in near
-        if likeness(entry, other) > 0
+        f"[{o.name}]({relative(entry, o)}): {cell(o.summary)} ({BADGES[o.claim]})"
+        for o in close
     ]
 
 
 def likeness(one: Entry, other: Entry) -> float:
-    """Return how much two methods are for the same thing."""
-    if other.task != one.task and "any" not in (one.task, other.task):
-        return 0.0
+    """Return how much two methods are for the same thing: problems first, then room and kind; other tasks come last."""
     shared = len(one.handles & other.handles) / max(1, len(one.handles | other.handles))
+    near = (
+        0.4 * (one.room == other.room)
+        + 0.2 * (one.kind == other.kind)
+        + 0.1 * (other.claim == "shown")
+    )
     return (
-        shared + 0.4 * (one.room == other.room) + 0.2 * (one.kind == other.kind) + 0.1 * (other.claim == "shown") - 0.35
+        shared
+        + near
+        - 0.35
+        - (other.task != one.task and "any" not in (one.task, other.task))
     )
 
 
 def relative(entry: Entry, other: Entry) -> str:
     """Return the link from one method's page to another's."""
     return (
-        f"{other.name}.md" if other.room == entry.room else str(PurePosixPath("..") / other.room / f"{other.name}.md")
+        f"{other.name}.md"
+        if other.room == entry.room
+        else str(PurePosixPath("..") / other.room / f"{other.name}.md")
     )
 
 
@@ -250,8 +334,16 @@ def parameter_list(cls: type[Any], own: str) -> list[str]:
         doc = inspect.cleandoc(vars(parent).get("__doc__") or "")
         text = own if parent is cls else split(doc)[1].get("Parameters", "")
         for names, words in items(text):
-            told.update(dict.fromkeys((name.strip(" `*") for name in names.split(":")[0].split(",")), words))
-    return [f"- **{name}**{default}: {inline(told.get(name, ''))}" for name, default in arguments(cls)]
+            told.update(
+                dict.fromkeys(
+                    (name.strip(" `*") for name in names.split(":")[0].split(",")),
+                    words,
+                )
+            )
+    return [
+        f"- **{name}**{default}: {inline(told.get(name, ''))}"
+        for name, default in arguments(cls)
+    ]
 
 
 def arguments(cls: type[Any]) -> list[tuple[str, str]]:
@@ -259,11 +351,19 @@ def arguments(cls: type[Any]) -> list[tuple[str, str]]:
     if is_dataclass(cls):
         return [(item.name, default(item)) for item in fields(cls)]
     found = inspect.signature(cls).parameters.values()
-    return [(p.name, f" (`{p.default!r}`)" if p.default is not p.empty else "") for p in found if p.kind not in (2, 4)]
+    return [
+        (p.name, f" (`{p.default!r}`)" if p.default is not p.empty else "")
+        for p in found
+        if p.kind not in (2, 4)
+    ]
 
 
 def default(item: Any) -> str:
     """Return a field's default in brackets, nothing where it has none."""
     if item.default is not MISSING:
         return f" (`{item.default!r}`)"
-    return f" (`{item.default_factory()!r}`)" if item.default_factory is not MISSING else ""
+    return (
+        f" (`{item.default_factory()!r}`)"
+        if item.default_factory is not MISSING
+        else ""
+    )
