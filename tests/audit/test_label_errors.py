@@ -7,6 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from labelwise.audit import audit
+from labelwise.audit.severity import severity
 from labelwise.diagnostics.votes import mixed, neighbour_votes
 
 
@@ -27,7 +28,7 @@ def digits():
 def test_planted_errors_are_found_and_named(digits):
     report, noisy, wrong, y = digits
     (finding,) = report.of_kind("label errors")
-    assert finding.severity == "major"
+    assert severity("label errors", finding.evidence["share of wrong labels"]) == "major"
     assert wrong[finding.rows].mean() > 0.85 and wrong[finding.rows].sum() > 0.85 * wrong.sum()
     found = finding.details
     assert (found.given_label == noisy[found.row]).all()

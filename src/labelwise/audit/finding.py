@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.base import Estimate, Handles
+from labelwise.display import panel
 
 Severity = Literal["info", "minor", "major", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -103,6 +104,9 @@ class Finding:
         Why there is no `gain`; empty where there is one.
     severity_from
         What granted the severity: ``"gain"``, the promised gain, or ``"table"``, thresholds on the evidence.
+    by_evidence
+        Severity by the table in any case, by default `severity`: how wrong the data are, whatever mending gains. Wrong
+        labels spoil scores even where a model learns from them as well as from right ones.
 
     Examples
     --------
@@ -125,12 +129,19 @@ class Finding:
     gain: Gain | None = None
     no_gain: str = ""
     severity_from: Literal["gain", "table"] = "table"
+    by_evidence: Severity | None = None
 
     def __post_init__(self) -> None:
         if self.severity not in SEVERITIES:
             raise ValueError(f"Finding.severity must be one of {', '.join(SEVERITIES)}. Got {self.severity!r}.")
+        object.__setattr__(self, "by_evidence", self.by_evidence or self.severity)
         object.__setattr__(self, "rows", np.asarray(self.rows, dtype=np.int64))
         object.__setattr__(self, "handles", frozenset(self.handles))
+
+    def _repr_html_(self) -> str:
+        promise = self.no_gain if self.gain is None else f"{self.gain.action}: {self.gain}"
+        facts = {**self.evidence, "what mending promises": promise or "not known", "rows concerned": f"{self.count:,}"}
+        return panel(self.title, badge=self.severity, lead=self.summary, facts=facts, foot=f"Next: {self.next_step}")
 
     def __repr__(self) -> str:
         return f"Finding({self.kind}, {self.severity}, {self.count} rows: {self.title})"
@@ -154,11 +165,12 @@ class Finding:
             "gain": None if self.gain is None else self.gain.to_dict(),
             "no_gain": self.no_gain,
             "severity_from": self.severity_from,
+            "by_evidence": self.by_evidence,
         }
 
 
 def _promise(finding: Finding) -> str:
-    return "" if finding.gain is None else f". To {finding.gain.action}: {finding.gain}"
+    return "" if finding.gain is None else f"\n{'':12}{finding.gain.action}: {finding.gain}"
 
 
 def _plain(estimate: Estimate) -> dict[str, float | None]:
@@ -224,6 +236,14 @@ class AuditReport:
     def __repr__(self) -> str:
         return self.summary()
 
+    def _repr_html_(self) -> str:
+        header = ("severity", "finding", "what mending promises", "next step")
+        rows = [(f.severity, f.title, "" if f.gain is None else str(f.gain), f.next_step) for f in self.findings]
+        said = self.checked.items()
+        left_out = [f"{name} ({why.partition(': ')[2]})" for name, why in said if why.startswith("not checked")]
+        foot = f"Not checked: {', '.join(left_out)}." if left_out else ""
+        return panel("Audit", lead=self.summary().partition("\n")[0], table=(header, rows), foot=foot)
+
     def of_kind(self, kind: str) -> list[Finding]:
         """Return the findings of one kind."""
         return [finding for finding in self.findings if finding.kind == kind]
@@ -234,7 +254,7 @@ class AuditReport:
         return frozenset[Handles]().union(*(finding.handles for finding in self.findings))
 
     def summary(self) -> str:
-        """Say what was found, one line a finding."""
+        """Say what was found, one line a finding, and below it what mending it promises."""
         looked = sum(not outcome.startswith("not checked") for outcome in self.checked.values())
         checks = f"{looked} check{'s' * (looked != 1)}"
         if not self.findings:
@@ -245,7 +265,16 @@ class AuditReport:
     def to_frame(self) -> pd.DataFrame:
         """Return one line a finding, with evidence as JSON text and the gain as columns (``findings.parquet``)."""
         columns = ["id", "kind", "severity", "title", "summary", "evidence", "count", "next_step", "handles"]
-        columns += ["gain", "gain_low", "gain_high", "gain_metric", "gain_action", "no_gain", "severity_from"]
+        columns += [
+            "gain",
+            "gain_low",
+            "gain_high",
+            "gain_metric",
+            "gain_action",
+            "no_gain",
+            "severity_from",
+            "by_evidence",
+        ]
         records = [
             {"id": number, **finding.to_dict(), "evidence": json.dumps(finding.to_dict()["evidence"]),
              "handles": ", ".join(sorted(finding.handles)), **_gain_columns(finding.gain)}

@@ -7,9 +7,10 @@ stated confidence, and a small sample cannot cause alarm by chance.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from labelwise.audit.finding import SEVERITIES, Severity
+from labelwise.audit.finding import SEVERITIES, Finding, Severity
 from labelwise.base import Estimate
 
 
@@ -124,3 +125,43 @@ def severity(kind: str, estimate: Estimate) -> Severity | None:
         if threshold is not None and reached[name] >= (threshold if rule.bad == "large" else -threshold):
             granted = name
     return granted
+
+
+MAJOR, CRITICAL, NEGLIGIBLE = 0.01, 0.05, 0.003
+"""Gains from which a finding is major or critical, if they are promised at the stated confidence, and up to which it is
+``info``, if no more can be hoped for: a point decides between good models, five points between using one and not."""
+TRUST = frozenset({"leakage", "annotators", "poisoned pool", "open set"})
+"""Kinds whose severity stays that of the table: they decide whether scores, labels or the pool can be trusted at all."""
+INFLATED = frozenset({"near duplicates"})
+"""Kinds whose mending lowers a score that was too good: what counts is by how much."""
+
+
+def graded(finding: Finding) -> Finding:
+    """Return the finding with the severity that its promised gain gives.
+
+    A kind that the table never calls critical is at most major.
+
+    >>> from labelwise.audit import Gain
+    >>> weak = Finding(kind="outliers", severity="major", title="", summary="", evidence={}, next_step="",
+    ...                gain=Gain(0.01, -0.01, 0.03))
+    >>> graded(weak)
+    Finding(outliers, minor, 0 rows: )
+    """
+    if finding.gain is None or finding.kind in TRUST:
+        return finding
+    low, high = finding.gain.low, finding.gain.high
+    granted = by_gain(-high, -low) if finding.kind in INFLATED else by_gain(low, high)
+    if granted == "critical" and RULES[finding.kind].critical is None:
+        granted = "major"
+    return replace(finding, severity=granted, severity_from="gain")
+
+
+def by_gain(low: float, high: float) -> Severity:
+    """Return the severity of a gain promised to lie between two ends, in units of the score.
+
+    >>> by_gain(0.02, 0.06), by_gain(-0.01, 0.04), by_gain(0.0, 0.002), by_gain(0.06, 0.09)
+    ('major', 'minor', 'info', 'critical')
+    """
+    if low >= MAJOR:
+        return "critical" if low >= CRITICAL else "major"
+    return "info" if high <= NEGLIGIBLE else "minor"

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -50,6 +50,14 @@ class Study:
         The rows' texts, or None.
     broken
         Number of cells of every row that were not finite and have been filled in.
+    missing
+        Which cells these are (n, d), or None where there is none.
+    compared
+        Rows of the part and of the others that a finding of a shift is about, by the finding's title.
+    pool_shares
+        Estimated class shares of the unlabelled pool and both ends of their intervals (3, K), once they are known.
+    kept
+        What simulations of gains share, by name.
     seed
         Seed of everything drawn at random.
     """
@@ -70,6 +78,10 @@ class Study:
     noise_interval: tuple[pd.DataFrame, pd.DataFrame] | None = None
     precision_curve: pd.DataFrame | None = None
     label_quality: NDArray[np.float64] | None = None
+    missing: NDArray[np.bool_] | None = None
+    compared: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=dict)
+    pool_shares: NDArray[np.float64] | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
     step: Callable[[str], None] = field(default=lambda _: None)
 
     @property

@@ -27,7 +27,7 @@ def broken_cells(study: Study) -> list[Finding]:
             title=f"{cells:,} cells of {len(rows):,} rows are missing or infinite",
             summary=f"They were replaced by their column's median for this audit ({share.value:.1%} of the rows).",
             evidence={"share of rows": share, "cells": exactly(cells)},
-            next_step="Find out why they are missing; train with an encoder that marks missing values.",
+            next_step="Find out why they are missing; compare encoders that mark them with encoders that do not.",
             rows=rows,
             details=pd.DataFrame(
                 {

@@ -59,6 +59,7 @@ def covariate_shift(study: Study) -> list[Finding]:
                 evidence |= _frechet(study, labelled, pool)
             apart = [name for (name, _, _), r in zip(pairs, results, strict=True) if r.p_value * len(pairs) < DOUBT]
             findings.append(_covariate_finding(between, pairs[worst][0], apart, evidence, grade))
+            study.compared[findings[-1].title] = pairs[worst][1:]
     return findings
 
 
@@ -95,8 +96,8 @@ def label_shift(study: Study) -> list[Finding]:
     codes, k = study.codes, study.targets.n_classes
     findings, looked = [], 0
     for between, pairs in _comparisons(study):
-        counted = [(name, _counts(codes[a], k), _counts(codes[b], k)) for name, a, b in pairs]
-        counted = [(name, a, b) for name, a, b in counted if min(a.sum(), b.sum()) >= LEAST]
+        known = [(name, a, b) for name, a, b in pairs if min((codes[a] >= 0).sum(), (codes[b] >= 0).sum()) >= LEAST]
+        counted = [(name, _counts(codes[a], k), _counts(codes[b], k)) for name, a, b in known]
         if not counted:
             continue
         looked += 1
@@ -106,6 +107,7 @@ def label_shift(study: Study) -> list[Finding]:
         grade = severity("label shift", variation) if p_value * len(counted) < 5 * DOUBT and variation.low > 0 else None
         if grade is not None:
             findings.append(_label_finding(f"between {between}", counted[worst][0], variation, grade))
+            study.compared[findings[-1].title] = known[worst][1:]
     findings += (pool_findings := _pool_shift(study))
     if not looked and not pool_findings and not study.pool.any():
         raise NotApplicable("there is one split and one domain with labels, and no unlabelled pool")
@@ -132,7 +134,13 @@ def _pool_shift(study: Study) -> list[Finding]:
         source_codes=np.searchsorted(present, codes[labelled]),
     )
     grade = severity("label shift", found.total_variation) if found.warn else None
-    return [] if grade is None else [_label_finding("of the unlabelled pool", "the pool", found.total_variation, grade)]
+    if grade is None:
+        return []
+    finding = _label_finding("of the unlabelled pool", "the pool", found.total_variation, grade)
+    study.pool_shares = np.zeros((3, study.targets.n_classes))
+    study.pool_shares[:, present] = np.array([share[:3] for share in found.prior]).T
+    study.compared[finding.title] = (np.flatnonzero(pool), np.flatnonzero(labelled))
+    return [finding]
 
 
 def _label_finding(where: str, worst: str, variation: Estimate, grade: Severity) -> Finding:
