@@ -74,6 +74,10 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.tell("execute/sync", script=script, args=list(arguments))
 
+    def run_later(self, script: str, *arguments: Any) -> Any:
+        """Return what a script hands to its last argument, a function, when it is done."""
+        return self.tell("execute/async", script=script, args=list(arguments))
+
     def wait(self, condition: str, *arguments: Any, seconds: float = 20) -> Any:
         """Return what an expression gives as soon as that is true."""
         end = time.monotonic() + seconds

@@ -34,7 +34,7 @@
 
   const DIRECTION = /[\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]/g; // can make one name read as another
   const OVERRIDE = /[\u202a-\u202e\u2066-\u2069]/g;
-  const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+  const CONTROL = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\ud800-\udfff]/gu; // and halves of characters
   const ACCENTS = /([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{3})[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+/g;
   /** Text of the data on several lines, without what would disturb the lines around it. */
   const body = (text) => String(text).replace(/\r\n?/g, "\n").replace(OVERRIDE, "").replace(CONTROL, "\ufffd").replace(ACCENTS, "$1");
