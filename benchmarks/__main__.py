@@ -28,6 +28,7 @@ SCRIPTS = (
     "prior_estimation",
     "active_query",
     "audit",
+    "audit_gain",
     "run_bundled",
     "guard",
 )
