@@ -29,6 +29,7 @@ SCRIPTS = (
     "active_query",
     "audit",
     "audit_gain",
+    "race",
     "run_bundled",
     "guard",
 )
