@@ -221,7 +221,7 @@ def test_in_pipelines_searches_and_cross_validation():
     ("fields", "message"),
     [({"budget": 0}, "budget"), ({"level": 1.0}, "level"), ({"workers": 0}, "workers"),
      ({"metric": "speed"}, "metric must be"), ({"methods": ["ConfidentLerning"]}, "Did you mean"),
-     ({"methods": ["BBSE"]}, "cannot race")],
+     ({"methods": ["BBSE"]}, "cannot race"), ({"methods": "GCE"}, "must be a list of names")],
 )  # fmt: skip
 def test_bad_settings_are_refused_before_any_time_is_spent(fields, message, monkeypatch):
     monkeypatch.setattr("labelwise.auto.audit", lambda *a, **k: pytest.fail("the audit was started"))

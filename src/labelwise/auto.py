@@ -20,8 +20,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from labelwise.advice import Candidate, Considered, RaceResult, considered, next_rows, race, shortlist
 from labelwise.advice.noise import noise_to_correct
+from labelwise.advice.pool import SHORTEST
 from labelwise.advice.result import COLUMNS
 from labelwise.advice.score import choose
+from labelwise.advice.workers import warm_up
 from labelwise.audit import Finding, audit
 from labelwise.base import UNLABELED, Card, Fields, InputError, Method, Positive, Range
 from labelwise.baselines import Baseline, BaselineRegressor
@@ -56,8 +58,8 @@ class Auto(Method, Fields):
     Parameters
     ----------
     budget
-        Seconds for audit and race together, above 0; fitting the chosen method on all rows comes on top. None: no
-        limit, and then the result depends on nothing but the arguments.
+        Seconds for audit, race and the fit of the chosen method together, above 0. Under about 8 there is no time to start
+        processes. None: no limit, and then the result depends on nothing but the arguments.
     metric
         Of the race: ``auto`` takes accuracy, or balanced accuracy where classes are lopsided, and R2 for real targets;
         else a key of ``labelwise.advice.score.CLASS_METRICS`` or ``REAL_METRICS``, such as ``"log loss"``.
@@ -154,6 +156,12 @@ class Auto(Method, Fields):
         """
         self.check_fields()
         started = time.monotonic()
+        if isinstance(self.methods, str):
+            raise InputError(
+                f"methods must be a list of names. Got the text {self.methods!r}; write [{self.methods!r}]."
+            )
+        if self.methods != [] and self.workers != 1 and self.budget is not None and self.budget >= 2 * SHORTEST:
+            warm_up()  # the race's processes start during the audit
         seed = 0 if self.random_state is None else self.random_state
         self.reader_ = RowReader(random_state=seed)
         rows = self.reader_.fit_rows(X, self)
@@ -245,7 +253,8 @@ class Auto(Method, Fields):
             left = None if self.budget is None else max(self.budget - (time.monotonic() - started), 0.5 * self.budget)
             self.result_ = race(
                 rows, targets, candidates, budget_seconds=left, metric=self.metric, level=self.level, random_state=seed,
-                noise_matrix=noise_to_correct(self.report_), workers=self.workers, **beside,
+                noise_matrix=noise_to_correct(self.report_), workers=self.workers, final_fit=True,
+                **beside,
             )  # fmt: skip
             self.leaderboard_, self.verdict_ = self.result_.leaderboard, self.result_.reason
         plain = BaselineRegressor if targets.kind is Kind.REAL else Baseline
