@@ -168,6 +168,8 @@ def test_a_whole_review(client: TestClient, review: Review) -> None:
     session = client.get("/api/session").json()
     assert session["classes"] == ["card", "exchange", "transfer"]
     assert session["show"] == "text"
+    assert re.fullmatch("[0-9a-f]{32}", session["id"])
+    assert session["next"] == f"labelwise run {review.run} --resume"
     assert session["totals"]["cards"] == len(review.cards)
     page = client.get("/api/cards?annotator=Ann&state=todo&limit=500").json()
     assert page["total"] == len(page["cards"]) == len(review.cards)
@@ -241,7 +243,7 @@ def test_uploads_come_as_a_body_or_a_form() -> None:
 
 
 def test_ports_that_cannot_be_used_are_named() -> None:
-    taken = server.listen()
+    taken = server.listen(0)
     number = taken.getsockname()[1]
     assert taken.getsockname()[0] == "127.0.0.1"
     assert server.address(taken, "T") == f"http://127.0.0.1:{number}/?token=T"
@@ -250,4 +252,30 @@ def test_ports_that_cannot_be_used_are_named() -> None:
     taken.close()
     with pytest.raises(InputError, match="--port must be from 0"):
         server.listen(70_000)
-    assert len({server.new_token() for _ in range(9)}) == 9
+
+
+def test_without_a_port_the_next_usual_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = server.listen(0)
+    number = first.getsockname()[1]
+    monkeypatch.setattr(server, "PORTS", [number])
+    second = server.listen()
+    assert second.getsockname()[1] != number, "the usual one is taken, so any is"
+    first.close()
+    second.close()
+    third = server.listen()
+    assert third.getsockname()[1] == number
+    third.close()
+
+
+def test_the_token_stays_with_the_run_and_with_its_owner(tmp_path: Path) -> None:
+    token = server.token_of(tmp_path)
+    assert re.fullmatch(r"[\w-]{32}", token)
+    assert server.token_of(tmp_path) == token
+    file = tmp_path / server.TOKEN
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    assert server.token_of(tmp_path) != token, "others may have read it"
+    for damaged in (b"short", b"\xff" * 32, b""):
+        file.write_bytes(damaged)
+        assert len(server.token_of(tmp_path)) == 32
+    assert len(server.token_of(tmp_path / "nowhere")) == 32

@@ -167,6 +167,7 @@ def test_a_copy_holds_everything_and_is_whole(tmp_path: Path) -> None:
             assert copy.history() == store.history()
             assert copy.live() == store.live()
             assert copy.fingerprint == "f" * 32
+            assert copy.id == store.id != ""
     assert sorted(file.name for file in target.iterdir()) == [FILE]
 
 

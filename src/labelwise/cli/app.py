@@ -188,11 +188,24 @@ def report(run: Annotated[str, typer.Argument(help="A run directory.")]) -> None
     _commands().report(run)
 
 
+@app.command("export")
+@guarded
+def export(
+    run: Annotated[str, typer.Argument(help="A run directory, or a model directory.")],
+    onnx: Annotated[str | None, typer.Option(help="ONNX file to write.")] = None,
+    overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Write a run's model as an ONNX file, checked against onnxruntime."""
+    from labelwise.cli import exporting
+
+    exporting.export(run, onnx=onnx, overwrite=overwrite, json=json)
+
+
 @app.command("review")
 @guarded
 def review(
     run: Annotated[str, typer.Argument(help="Directory of a complete run.")],
-    port: Annotated[int, typer.Option(help="Port of the page; 0 takes a free one.")] = 0,
+    port: Annotated[int | None, typer.Option(help="Port of the page; 8765 or the next free; 0 takes any.")] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     annotator: Annotated[str | None, typer.Option(help="Your name; the login name by default.")] = None,
     export: Annotated[

@@ -17,7 +17,7 @@ FORMS = {".csv": "csv", ".parquet": "parquet", ".json": "label-studio"}
 
 
 def review(
-    run: str, *, port: int, browser: bool, annotator: str | None, export: str | None, import_: str | None,
+    run: str, *, port: int | None, browser: bool, annotator: str | None, export: str | None, import_: str | None,
     overwrite: bool, json: bool,
 ) -> None:  # fmt: skip
     """Open the page until Ctrl-C; with an export or import, do that and end."""
@@ -81,10 +81,10 @@ def _exchange(desk: Review, export: str | None, import_: str | None, *, json: bo
         print(f"Written: {export}. {_decided(desk)}")
 
 
-def _serve(desk: Review, port: int, *, browser: bool, json: bool) -> None:
+def _serve(desk: Review, port: int | None, *, browser: bool, json: bool) -> None:
     from labelwise.review import server
 
-    wanted, token = server.listen(port), server.new_token()
+    wanted, token = server.listen(port), server.token_of(desk.run)
     url = server.address(wanted, token)
     before = desk.progress()
 

@@ -102,8 +102,8 @@ class Cards:
     def _searched(self) -> Any:
         import pyarrow as pa
 
-        parts = (self.table[name].fillna("") for name in ("preview", "given", "suggested"))
-        text = self.table["row"].astype(str).str.cat(list(parts), sep="\n").str.lower()
+        parts = self.table[["preview", "given", "suggested"]].fillna("")
+        text = self.table["row"].astype(str).str.cat(parts, sep="\n").str.lower()
         return pa.array(text, type=pa.large_string())
 
 
@@ -206,5 +206,6 @@ def _value(table: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _plain(column: pd.Series) -> Objects:
-    values = column.to_numpy(dtype=object)
-    return np.where(pd.isna(values), None, values)
+    values: Objects = column.to_numpy(dtype=object, copy=True)
+    values[pd.isna(values)] = None
+    return values

@@ -75,7 +75,7 @@ class Review:
     @property
     def real(self) -> bool:
         """Whether labels are numbers."""
-        return self.info["data"].get("task") == "regression"
+        return bool(self.info["data"].get("task") == "regression")
 
     # -- what the page shows
 
@@ -83,7 +83,8 @@ class Review:
         """Return what is the same for all cards."""
         data, kinds = self.info["data"], self.cards.kinds
         return {
-            "run": self.run.resolve().name, "data": Path(str(data.get("source", ""))).name,
+            "id": self.store.id, "run": self.run.resolve().name, "next": f"labelwise run {self.run} --resume",
+            "data": Path(str(data.get("source", ""))).name,
             "task": data.get("task", "classification"), "show": self.material.show,
             "classes": self.cards.classes[:MOST_CLASSES], "annotator": self.annotator,
             "annotators": self.store.annotators(),
@@ -148,7 +149,7 @@ class Review:
             decision = self._once(row, annotator, str(given["action"]), label, _seconds(given.get("seconds")))
             return {"decision": decision.id, "label": label, "progress": self.progress(annotator)}
 
-    def decide_all(self, given: list[tuple[int, str, str, str | None, float | None]]) -> None:
+    def decide_all(self, given: Sequence[tuple[int, str, str, str | None, float | None]]) -> None:
         """Write many checked decisions at once, all or none."""
         with self._lock:
             self.store.decide_all(given)
@@ -238,7 +239,9 @@ class Review:
     def _gain_left(self) -> dict[str, Any] | None:
         """Return what relabelling the flagged rows promised, times the share of expected errors not looked at yet."""
         findings = (self.info.get("audit") or {}).get("findings") or []
-        gain = next((f["gain"] for f in findings if f.get("kind") == LABEL_ERRORS and f.get("gain")), None)
+        gain: dict[str, Any] | None = next(
+            (f["gain"] for f in findings if f.get("kind") == LABEL_ERRORS and f.get("gain")), None
+        )
         if gain is None:
             return None
         left = self.tally.left()

@@ -231,5 +231,5 @@ def uploaded(body: bytes, content_type: str) -> bytes:
     message = BytesParser(policy=HTTP).parsebytes(f"Content-Type: {content_type}\r\n\r\n".encode("latin-1") + body)
     for part in message.walk():
         if part.get_filename() is not None:
-            return bytes(part.get_payload(decode=True) or b"")  # type: ignore[arg-type]
+            return bytes(part.get_payload(decode=True) or b"")
     raise InputError("The form holds no file.")

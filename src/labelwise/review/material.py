@@ -212,7 +212,12 @@ def thumbnail(value: Any, size: int = THUMBNAIL) -> str | None:
 
 def _text(value: Any, most: int) -> str:
     """Return a cell as text, short enough to show."""
-    if value is None or (np.isscalar(value) and pd.isna(value)):
+    if (
+        value is None
+        or value is pd.NA
+        or value is pd.NaT
+        or (isinstance(value, float | np.floating) and np.isnan(value))
+    ):
         return ""
     text = f"{value:.6g}" if isinstance(value, float | np.floating) else str(value)
     return text if len(text) <= most else f"{text[:most]} ..."

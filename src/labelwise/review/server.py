@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +30,9 @@ from labelwise.review import exchange, pages
 from labelwise.review.desk import NoSuchCard, NothingToUndo, Review, annotator_name
 
 LOOPBACK = "127.0.0.1"
+PORTS = range(8765, 8775)
+"""Tried in turn where no port was named."""
+TOKEN = ".review-token"
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 LARGEST_BODY, LARGEST_IMPORT = 64 * 2**10, 64 * 2**20
 HEADERS = (
@@ -67,14 +73,25 @@ def make_app(review: Review, token: str, started: Callable[[], None] = lambda: N
     return Guard(app, token)
 
 
-def listen(port: int = 0) -> socket.socket:
-    """Return a socket on the loopback address; port 0 takes a free one.
+def listen(port: int | None = None) -> socket.socket:
+    """Return a socket on the loopback address.
+
+    Parameters
+    ----------
+    port
+        0 takes any free one; None the first free of `PORTS`, so that a page that is open finds the server again after it
+        was started anew, and any where none of them is.
 
     Raises
     ------
     InputError
         If the port is taken, or not ours to take.
     """
+    if port is None:
+        for one in PORTS:
+            with suppress(InputError):
+                return listen(one)
+        port = 0
     if not 0 <= port <= 65535:
         raise InputError(f"--port must be from 0 (any free one) to 65535. Got {port}.")
     wanted = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -101,9 +118,19 @@ def serve(review: Review, wanted: socket.socket, token: str, started: Callable[[
     uvicorn.Server(config).run(sockets=[wanted])
 
 
-def new_token() -> str:
-    """Return a token that nobody can guess."""
-    return secrets.token_urlsafe(24)
+def token_of(run: Path) -> str:
+    """Return a token that nobody can guess: that of the run's last review, kept in a file only its owner can read."""
+    file = run / TOKEN
+    with suppress(OSError, UnicodeDecodeError):
+        kept = file.read_text(encoding="ascii")
+        if re.fullmatch(r"[\w-]{32}", kept) and not file.stat().st_mode & (0o077 if os.name == "posix" else 0):
+            return kept
+    token = secrets.token_urlsafe(24)
+    with suppress(OSError):  # a run that cannot be written gets a new one every time
+        file.unlink(missing_ok=True)
+        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as opened:
+            opened.write(token)
+    return token
 
 
 def address(wanted: socket.socket, token: str) -> str:

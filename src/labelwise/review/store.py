@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import uuid
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -161,6 +162,12 @@ class Store:
             return _about(self._connection, "fingerprint")
 
     @property
+    def id(self) -> str:
+        """What tells these decisions from all others; it stays from round to round."""
+        with self._lock:
+            return _about(self._connection, "id") or ""
+
+    @property
     def empty(self) -> bool:
         """Whether nobody ever decided anything."""
         with self._lock:
@@ -250,7 +257,8 @@ def _check_or_create(connection: sqlite3.Connection, path: Path, fingerprint: st
     if version == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
-        connection.executemany("INSERT INTO about VALUES (?, ?)", [("fingerprint", fingerprint), ("created", now())])
+        about = [("id", uuid.uuid4().hex), ("fingerprint", fingerprint), ("created", now())]
+        connection.executemany("INSERT INTO about VALUES (?, ?)", about)
         connection.execute(f"PRAGMA application_id={_APPLICATION}")
         connection.execute(f"PRAGMA user_version={VERSION}")
         return
