@@ -14,12 +14,14 @@ from typing import Any
 __version__ = "0.1.0"
 
 _SUBMODULES = frozenset({
-    "advice", "audit", "auto", "base", "baselines", "catalogue", "checks", "cli", "data", "diagnostics",
-    "learner", "losses", "model", "multilabel", "nets", "noisy", "parts", "persistence", "report", "run",
-    "semi_supervised", "shift", "supervision", "training", "unlearning", "weak",
+    "active", "advice", "audit", "auto", "base", "baselines", "calibration", "catalogue", "checks", "cli", "data",
+    "diagnostics", "discovery", "learner", "losses", "model", "multilabel", "nets", "noisy", "parts", "persistence",
+    "report", "review", "run", "semi_supervised", "shift", "spaces", "supervision", "training", "unlearning",
+    "weak",
 })  # fmt: skip
-_NAMES = {"load": "persistence", "save": "persistence", "methods": "catalogue",
-    "Auto": "auto", "AutoClassifier": "auto", "AutoRegressor": "auto",
+_NAMES = {
+    "Auto": "auto", "AutoClassifier": "auto", "AutoRegressor": "auto", "export_onnx": "persistence.onnx",
+    "load": "persistence", "methods": "catalogue", "save": "persistence", "search_space": "spaces", "suggest": "spaces",
 }  # fmt: skip
 
 

@@ -27,7 +27,9 @@ from typing import (
 )
 
 from sklearn.base import BaseEstimator
+from sklearn.utils import estimator_html_repr
 
+from labelwise.display import estimator_note, panel
 from labelwise.rows import reads_rows, takes_rows
 
 UNLABELED = -1
@@ -36,6 +38,10 @@ UNLABELED = -1
 
 class InputError(ValueError):
     """Bad input from the user: the message names the argument, what was found, what is accepted and what to do."""
+
+
+class MissingExtra(InputError, ImportError):
+    """A package that one of labelwise's extras brings is not installed: the message names both."""
 
 
 def require(module: str, extra: str, why: str = "") -> Any:
@@ -52,7 +58,7 @@ def require(module: str, extra: str, why: str = "") -> Any:
 
     Raises
     ------
-    ImportError
+    MissingExtra
         When it is not installed.
 
     Examples
@@ -67,7 +73,7 @@ def require(module: str, extra: str, why: str = "") -> Any:
             raise  # it is there, and something it needs is not: its own message says more
         package = module.split(".")[0].replace("_", "-")
         told = f"{why or 'this'} needs {package}, which is not installed."
-        raise ImportError(f"{told} Install it with: pip install 'labelwise[{extra}]'.", name=module) from error
+        raise MissingExtra(f"{told} Install it with: pip install 'labelwise[{extra}]'.") from error
 
 
 def _is_number(value: Any) -> TypeGuard[numbers.Real]:
@@ -194,6 +200,10 @@ class Fields(BaseEstimator):  # type: ignore[misc]
         super().set_params(**params)
         return self
 
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram for notebooks, below what the method's card says."""
+        return estimator_note(self) + str(estimator_html_repr(self))
+
     def check_fields(self) -> Self:
         """Raise `InputError` for the first field outside its declared type or range; return self."""
         owner: Any = type(self)
@@ -277,6 +287,9 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+    def _repr_html_(self) -> str:
+        return panel("Estimate", facts={"value": self, "confidence": self.level})
 
 
 class Method:

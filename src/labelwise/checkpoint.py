@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,10 @@ from labelwise.base import InputError
 
 if TYPE_CHECKING:
     from labelwise.training import Loop, Stepper
+
+
+NO_MATTER = ("checkpoint", "log", "logger", "log_steps", "progress")
+"""Fields of `Train` that may change between a run and its resumption."""
 
 
 class Checkpoint:
@@ -26,7 +29,8 @@ class Checkpoint:
         """Return what must agree for a resume: the learner's settings and the data."""
         loop, data = self.loop, self.loop.data
         settings = {k: repr(v) for k, v in loop.learner.get_params().items() if not k.startswith("train__")}
-        settings["train"] = repr(deepcopy(loop.train).set_params(checkpoint=None, log=None, progress=True))
+        told = {k: v for k, v in loop.train.get_params(deep=False).items() if k not in NO_MATTER}
+        settings["train"] = repr(sorted(told.items()))
         sums = [float(t.double().nan_to_num().sum()) for t in (data.x, data.y)]
         return repr((sorted(settings.items()), tuple(data.x.shape), sums, loop.learner.seed_))
 

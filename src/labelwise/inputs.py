@@ -25,7 +25,8 @@ class Inputs:
         self, owner: Any, standardize: bool = True, tokenizer: HashTokenizer | SubwordTokenizer | None = None
     ) -> None:
         self.owner, self.standardize = owner, standardize
-        self.modality, self.shape = "vectors", (0,)
+        self.modality, self.of_bytes = "vectors", False
+        self.shape: tuple[int, ...] = (0,)
         self.center: NDArray[np.float32] | None = None
         self.scale: NDArray[np.float32] | None = None
         self.texts_only = tokenizer is not None
@@ -38,6 +39,7 @@ class Inputs:
         if self.texts_only and self.modality != "tokens":
             raise InputError(f"X holds {self.modality}, but this net reads texts. Give a list of texts, one a row.")
         rows = self._rows(X, reset=True, y=y)
+        self.of_bytes = rows.dtype == np.uint8
         self.shape = (*rows.shape[1:], self.tokenizer.vocabulary) if self.modality == "tokens" else rows.shape[1:]
         if self.standardize and self.modality in ("vectors", "series"):
             axes = (0,) if self.modality == "vectors" else (0, 2)

@@ -42,8 +42,8 @@ class Bar:
         self.bar.advance(self.task)
 
 
-def write_log(directory: str | None, history: list[dict[str, float]]) -> None:
-    """Write the history as CSV and, where those are at hand, to TensorBoard and an active MLflow run."""
+def write_log(directory: str | None, history: list[dict[str, float]], boards: bool = True) -> None:
+    """Write the history as CSV and, with `boards`, where those are at hand to TensorBoard and an active MLflow run."""
     if directory is None or not history or (dist.is_initialized() and dist.get_rank()):
         return
     path = Path(directory)
@@ -53,6 +53,11 @@ def write_log(directory: str | None, history: list[dict[str, float]]) -> None:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(history)
+    if boards:
+        _write_boards(path, history)
+
+
+def _write_boards(path: Path, history: list[dict[str, float]]) -> None:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from labelwise.base import Count, Fields, Fraction, InputError, NonNegative, Positive
 from labelwise.batch import Batch, Batches, Data, LossValue, Phase, endless, shuffled
 from labelwise.checkpoint import Checkpoint
+from labelwise.loggers import Log
 from labelwise.parts.ema import EMA
 from labelwise.progress import Bar, write_log
 
@@ -71,7 +72,13 @@ class Train(Fields):
         Directory for a checkpoint after every epoch; a run started again with the same data and settings resumes there.
     log
         Directory for ``metrics.csv`` (one row per epoch) and, when installed, TensorBoard files; an active MLflow run
-        receives the same numbers.
+        receives the same numbers. All are written when training is done, unless a `logger` is given.
+    logger
+        What gets the loss, its parts, the rate and the validation score of every epoch while training runs: ``csv``,
+        ``tensorboard`` or ``mlflow`` (under `log`; MLflow without `log` uses the active run or its own settings), or any
+        logger of Lightning Fabric; see `labelwise.loggers`.
+    log_steps
+        Hand the logger the loss of every so many optimiser steps too, >= 1; reading it waits for the device.
     progress
         Show a bar on a terminal when training takes over two seconds.
     """
@@ -94,6 +101,8 @@ class Train(Fields):
     precision: str | int = "32-true"
     checkpoint: str | None = None
     log: str | None = None
+    logger: Any = None
+    log_steps: Annotated[int, Count] | None = None
     progress: bool = True
 
 
@@ -126,6 +135,7 @@ class Stepper:
         self.optimizer: Any
         self.module, self.optimizer = fabric.setup(container, _optimizer(weights, train, self.peak))
         self.done = 0
+        self.rate = self.peak
 
     def __call__(self, batch: Batch, last_of_step: bool) -> tuple[Tensor, Mapping[str, Tensor]]:
         with self.fabric.no_backward_sync(self.module, enabled=not last_of_step):
@@ -134,9 +144,9 @@ class Stepper:
         if last_of_step:
             if self.train.clip is not None:
                 self.fabric.clip_gradients(self.module, self.optimizer, max_norm=self.train.clip)
-            rate = self.peak * self.factor(self.done / self.total)
+            self.rate = self.peak * self.factor(self.done / self.total)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = self.rate
             self.optimizer.step()
             self.optimizer.zero_grad()
             self.done += 1
@@ -235,9 +245,19 @@ class Loop:
         self.ema = EMA(learner.predictor(), self.train.ema) if self.train.ema is not None else None
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
         self.checkpoint = Checkpoint(self) if self.train.checkpoint else None
+        self.log = Log(learner) if self.train.logger is not None and fabric.is_global_zero else None
         self.bar = Bar(self.train.progress and fabric.is_global_zero, type(learner).__name__)
 
     def run(self) -> None:
+        status = "failed"
+        try:
+            self._run()
+            status = "success"
+        finally:
+            if self.log is not None:
+                self.log.logger.finalize(status)
+
+    def _run(self) -> None:
         phases = self.learner.phases()
         at = self.checkpoint.load() if self.checkpoint else None
         with self.bar:
@@ -250,7 +270,7 @@ class Loop:
         elif self.best is not None:
             self.learner.predictor().load_state_dict(self.best[2])
         self.learner.history_ = self.history
-        write_log(self.train.log, self.history)
+        write_log(self.train.log, self.history, boards=self.train.logger is None)
 
     def _phase(self, number: int, phase: Phase, at: dict[str, Any] | None) -> None:
         steps = self.learner.steps(self.data) if phase.batches is None else int(phase.steps or 1)
@@ -285,6 +305,8 @@ class Loop:
                 total += value
                 for name, part in named.items():
                     parts[name] = parts.get(name, 0) + part.detach()
+            if self.log is not None and last:
+                self.log.step(value, steppers[0].rate)
             if last:
                 self.learner.step_end()
                 if self.ema is not None:
@@ -292,6 +314,8 @@ class Loop:
             self.bar.advance(number, epoch, phase.epochs, steps)
         self.learner.epoch_end()
         self._record(number, epoch, {"loss": total, **parts}, count)
+        if self.log is not None:
+            self.log.epoch(len(self.history) - 1, self.history[-1], steppers[0].rate)
 
     def _record(self, number: int, epoch: int, sums: dict[str, Tensor], count: int) -> None:
         row: dict[str, float] = {"phase": number, "epoch": epoch}

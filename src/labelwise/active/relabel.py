@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelwise.active.uncertainty import as_proba
 from labelwise.base import UNLABELED, Card, Fields, InputError, Method, Positive
+from labelwise.display import html_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
@@ -57,6 +58,9 @@ class VotePlan:
 
     def __str__(self) -> str:
         return self.describe()
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class ActiveLab(Method, Fields):

@@ -16,6 +16,7 @@ from labelwise.active.names import STRATEGIES
 from labelwise.active.pool import take
 from labelwise.active.query import Query
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, InputError, Method, Range
+from labelwise.display import html_of
 from labelwise.parts.learning_curves import resampled
 from labelwise.supervision import encode_classes
 
@@ -90,6 +91,9 @@ class LabellingCurves:
 
     def __str__(self) -> str:
         return self.describe()
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def _area(part: pd.DataFrame) -> float:

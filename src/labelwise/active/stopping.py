@@ -15,6 +15,7 @@ from sklearn.utils.validation import _num_samples
 
 from labelwise.active.pool import take
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, InputError, Method, NonNegative, Range
+from labelwise.display import html_of
 from labelwise.parts.interval import spread
 from labelwise.parts.learning_curves import error_at, power_law, resampled
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier
@@ -75,6 +76,9 @@ class StoppingEstimate:
 
     def __str__(self) -> str:
         return self.describe()
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class LabelGain(Method, Fields):

@@ -15,6 +15,8 @@ from labelwise.advice.comparison import Comparison, compare, score_interval
 from labelwise.advice.ledger import Fit
 from labelwise.advice.problem import Problem
 from labelwise.advice.splits import Split
+from labelwise.base import Estimate
+from labelwise.display import panel
 
 Status = Literal["winner", "baseline", "candidate", "dropped", "failed"]
 Verdict = Literal["beats baseline", "baseline kept", "not raced"]
@@ -115,6 +117,15 @@ class RaceResult:
     def build(self) -> Any:
         """Return the chosen estimator, not fitted, with its hyper-parameters."""
         return self.chosen.build(self.params)
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (line["rank"], line["method"], Estimate(line["score"], line["score_low"], line["score_high"]), line["status"])
+            for line in self.leaderboard.head(10).to_dict("records")
+        ]
+        foot = f"{self.rows:,} rows, {self.folds} folds, {self.repeats} rounds, {self.seconds:.0f} s."
+        header = ("rank", "method", self.metric, "status")
+        return panel(f"{self.chosen.name}: {self.verdict}", lead=self.reason, table=(header, rows), foot=foot)
 
 
 def conclude(

@@ -242,7 +242,7 @@ class AuditReport:
         said = self.checked.items()
         left_out = [f"{name} ({why.partition(': ')[2]})" for name, why in said if why.startswith("not checked")]
         foot = f"Not checked: {', '.join(left_out)}." if left_out else ""
-        return panel("Audit", lead=self.summary().partition("\n")[0], table=(header, rows), foot=foot)
+        return panel("Audit", lead=self.summary().partition("\n")[0].rstrip(":"), table=(header, rows), foot=foot)
 
     def of_kind(self, kind: str) -> list[Finding]:
         """Return the findings of one kind."""

@@ -15,6 +15,7 @@ from labelwise.base import Card, Count, Estimate, Fields, InputError, Method, Ra
 from labelwise.calibration.base import read_labelled
 from labelwise.calibration.maps import Likelihood, fit_temperature, fit_weights, kind_of, read_logits
 from labelwise.calibration.measure import CalibrationError, CalibrationResult
+from labelwise.display import html_of
 from labelwise.parts.calibration_measures import Codes, Doubles, log_loss_values
 from labelwise.parts.out_of_fold import stratified_folds
 
@@ -91,6 +92,9 @@ class TemperatureLimitsResult:
         )
         gains = ", ".join(f"{name} {gain}" for name, gain in self.gains.items())
         return f"{left} points, and richer maps save further log loss: {gains}"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class TemperatureLimits(Method, Fields):

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import Card, Count, Estimate, Fields, InputError, Method, Range
+from labelwise.display import html_of
 from labelwise.parts import calibration_measures as measures
 from labelwise.parts.calibration_measures import Bins, Codes, Doubles, Numbers
 
@@ -96,6 +97,9 @@ class CalibrationResult:
         if self.ece.low > 0:
             return "Over-confident in places and under-confident in others"
         return f"No sign of miscalibration beyond {100 * self.ece.high:.1f} points"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def _points(estimate: Estimate) -> str:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
+from labelwise.display import html_of
 from labelwise.supervision import encode_classes
 
 Doubles = NDArray[np.float64]
@@ -63,6 +64,9 @@ class ThresholdConsistency:
         )
 
     __str__ = describe
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class OPIS(Method, Fields):

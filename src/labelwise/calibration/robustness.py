@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative
 from labelwise.calibration.differentiable import differentiable, raw_rows
+from labelwise.display import html_of
 from labelwise.parts.attacks import pgd
 from labelwise.parts.interval import share
 
@@ -98,6 +99,9 @@ class Robustness:
         return " ".join([told, *(f"Beware: {suspicion}." for suspicion in self.suspicions)])
 
     __str__ = describe
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class RobustAccuracy(Method, Fields):

@@ -11,6 +11,7 @@ from scipy.stats import mannwhitneyu, norm, rankdata
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.linear import discriminant, scaled
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 
 Floats = NDArray[np.floating[Any]]
 Doubles = NDArray[np.float64]
@@ -30,6 +31,9 @@ class DomainResult(NamedTuple):
 
     auc: Estimate
     p_value: float
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class DomainClassifier(Method, Fields):

@@ -14,6 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from labelwise.base import Card, Count, Fields, Fraction, Method
 from labelwise.diagnostics.outliers import dimension, rejected
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.neighbours import Neighbours, neighbours
 
 Indices = NDArray[np.int64]
@@ -48,6 +49,9 @@ class DuplicateResult(NamedTuple):
         first = np.zeros(len(self.group), dtype=bool)
         first[np.unique(self.group, return_index=True)[1]] = True
         return (self.group >= 0) & ~first
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class NearDuplicates(Method, Fields):

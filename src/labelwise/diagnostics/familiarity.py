@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import t as student
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
+from labelwise.display import html_of
 
 Doubles = NDArray[np.float64]
 Labels = Mapping[str, int] | Iterable[str]
@@ -98,6 +99,9 @@ class FamiliarityResult:
         told = f"familiarity {self.familiarity} of {len(self.labels)} evaluation labels"
         return f"{told}; {self.seen:.0%} of their names are training labels" if self.seen else told
 
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True)
 class FamiliaritySplits:
@@ -115,6 +119,9 @@ class FamiliaritySplits:
     medium: list[str]
     hard: list[str]
     training: list[str]
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class Familiarity(Method, Fields):

@@ -12,6 +12,7 @@ from scipy.stats import norm
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, Method
 from labelwise.diagnostics.spectrum import as_embeddings, spectra
+from labelwise.display import html_of
 
 Doubles = NDArray[np.float64]
 
@@ -41,6 +42,9 @@ class SpectrumReading:
             f"singular value entropy {self.entropy}; largest singular value carries {np.exp(-self.largest.value):.1%} "
             f"(LSVR {self.largest})"
         )
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class FeatureSpectrum(Method, Fields):

@@ -10,6 +10,7 @@ from scipy.stats import t as student
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import share, spread
 from labelwise.parts.prior_intervals import em_prior_interval
 
@@ -75,6 +76,9 @@ class FrechetResult(NamedTuple):
             f"Distance {self.distance} at {self.size} rows each, {found} that of no shift {self.null}; {self.limit} with "
             "infinitely many rows. It ranks candidate pools and does not replace training and testing with them."
         )
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class FrechetDistance(Method, Fields):
@@ -209,6 +213,9 @@ class PriorShiftResult(NamedTuple):
             f"largest is {self.ratio} times the smallest: {told}."
         )
 
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class PriorShift(Method, Fields):
     """Do the classes have other shares in the unlabelled pool than among the labelled rows?
@@ -310,6 +317,9 @@ class PseudoLabels(NamedTuple):
 
     kept: Estimate
     wrong: Estimate
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def pseudo_labels(proba: ArrayLike, codes: ArrayLike, *, threshold: float = 0.95, level: float = 0.9) -> PseudoLabels:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import Card, Estimate, Fields, InputError, Method
+from labelwise.display import html_of
 from labelwise.parts.interval import ratio, share
 
 
@@ -17,6 +18,9 @@ class ImbalanceResult(NamedTuple):
     ratio: Estimate
     effective_classes: Estimate
     smallest_share: Estimate
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class Imbalance(Method, Fields):

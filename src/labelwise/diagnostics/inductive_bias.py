@@ -17,6 +17,7 @@ from sklearn.base import clone
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Positive, Range
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import spread
 from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import to_numpy
@@ -55,6 +56,9 @@ class ScaledChiSquare(NamedTuple):
         u = 2 * e / (k + math.sqrt(k * k + 4 * l * e))  # 1 / (1 - 2 t) at the saddlepoint t
         t = (1 - 1 / u) / 2
         return log_probability(t, k / 2 * math.log(u) + l * t * u, 2 * k * u**2 + 4 * l * u**3, e)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def log_probability(t: float, K: float, K2: float, e: float) -> float:
@@ -128,6 +132,9 @@ class InductiveBiasResult:
         told = f"{self.bits} bits to reach an error of {self.error:.3g} (hypotheses: {self.mean:.3g} on average)"
         told += "" if self.direct is None else f", {self.direct:.3g} without the fitted law"
         return f"{told}; no hypothesis came near: pure extrapolation" if self.extrapolated else told
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class InductiveBias(Method, Fields):

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
 from labelwise.diagnostics.duplicates import equal_rows
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.neighbours import neighbours
 
 Doubles = NDArray[np.float64]
@@ -90,6 +91,9 @@ class IntrinsicDimensionResult:
         if not self.agree:
             told += "; the two disagree: the dimension depends on the scale, or the smallest distances are noise"
         return told if not self.copies else f"{told}; {self.copies:.1%} exact copies left out"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class IntrinsicDimension(Method, Fields):

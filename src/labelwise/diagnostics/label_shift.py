@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
+from labelwise.display import html_of
 
 
 class LabelShiftResult(NamedTuple):
@@ -15,6 +16,9 @@ class LabelShiftResult(NamedTuple):
 
     total_variation: Estimate
     p_value: float
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class LabelShiftTest(Method, Fields):

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import InputError
+from labelwise.display import html_of
 
 Doubles = NDArray[np.float64]
 DRAWS = 20
@@ -78,6 +79,9 @@ class SingletonCost:
             f"{self.singletons:.0%} of the rows are the only one of their kind; not memorising them raises the lowest "
             f"possible error from {self.optimum:.0%} to {self.optimum + self.cost:.0%}."
         )
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def singleton_cost(

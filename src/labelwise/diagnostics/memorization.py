@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.utils import _safe_indexing, check_array
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, InputError, Method, Range
+from labelwise.display import html_of
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier
 from labelwise.parts.threads import few_threads
 from labelwise.supervision import encode_classes
@@ -62,6 +63,9 @@ class MemorizationResult:
 
     def __str__(self) -> str:
         return self.describe()
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class Memorization(Method, Fields):

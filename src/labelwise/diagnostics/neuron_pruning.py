@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import Card, Count, Estimate, Fields, InputError, Method, Range
+from labelwise.display import html_of
 from labelwise.parts.interval import share as share_of
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class PeriodicNeuronsResult:
 
     def __str__(self) -> str:
         return self.describe()
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class PeriodicNeurons(Method, Fields):

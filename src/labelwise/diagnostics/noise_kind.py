@@ -13,6 +13,7 @@ from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, I
 from labelwise.diagnostics.label_noise import LabelNoise
 from labelwise.diagnostics.linear import out_of_fold, scaled
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import share
 from labelwise.parts.label_noise import GOOD_MODEL, LabelNoiseResult
 from labelwise.parts.neighbours import Neighbours, neighbours
@@ -76,6 +77,9 @@ class NoiseKindResult(NamedTuple):
         }  # fmt: skip
         known = ", ".join(f"{name} {value}" for name, value in told.items() if not math.isnan(value.value))
         return f"{SENTENCES[self.kind]} Wrong labels {self.noise.share}{'; ' + known if known else ''}."
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class NoiseKind(Method, Fields):

@@ -11,6 +11,7 @@ from scipy.special import digamma
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import spread
 from labelwise.parts.neighbours import Neighbours, neighbours
 
@@ -81,6 +82,9 @@ class OutlierResult(NamedTuple):
     p_value: Doubles
     rows: Indices
     share: Estimate
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class NeighbourOutliers(Method, Fields):

@@ -27,6 +27,7 @@ from labelwise.diagnostics.hidden_groups import (
     whitening,
 )
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import share
 
 BLOCK = 1 << 16
@@ -65,6 +66,9 @@ class Group(NamedTuple):
     weights: Floats
     centre: Floats
     threshold: float
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +115,9 @@ class PoolBackdoorResult:
             f"{len(self.rows):,} rows ({self.share} of the pool) share one pattern in {len(self.columns)} columns that the "
             f"other rows lack (p = {self.p_value:.1g}): a planted trigger, a watermark, or values filled in by a machine."
         )
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class PoolBackdoor(Method, Fields):

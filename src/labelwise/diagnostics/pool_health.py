@@ -19,6 +19,7 @@ from labelwise.diagnostics.frechet import (
 )  # fmt: skip
 from labelwise.diagnostics.linear import out_of_fold
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import share
 
 Doubles = NDArray[np.float64]
@@ -84,6 +85,9 @@ class PoolHealthResult:
             f"{told[0].upper()}{told[1:]}{': ' if reasons else ''}{reasons}. {self.mask_rate} of its rows get a sure "
             f"pseudo-label{wrong}. No number here replaces training with and without the pool."
         )
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class PoolHealth(Method, Fields):

@@ -12,6 +12,7 @@ from scipy.stats import norm
 from labelwise.base import Card, Count, Estimate, Fields, InputError, Method, Range
 from labelwise.diagnostics.probing import labelled_blocks, probe_scores, resampled_mean
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 
 Doubles = NDArray[np.float64]
 
@@ -70,6 +71,9 @@ class LayerStrength:
     effective: Estimate
     strengths: Doubles
 
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 @dataclass(frozen=True)
 class HeadAdvice:
@@ -103,6 +107,9 @@ class HeadAdvice:
         points = "{:.1f} points [{:.1f}, {:.1f}]".format(*(100 * part + 0.0 for part in self.difference[:3]))
         weight = f"{self.strength_before.effective.value:.3g} to {self.strength_after.effective.value:.3g}"
         return f"{use}: the one before is ahead by {points}. The head takes the effective number of features from {weight}."
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class ProjectionHeadAdvice(Method, Fields):

@@ -11,6 +11,7 @@ from scipy.stats import norm
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.spectrum import as_embeddings, spectra
+from labelwise.display import html_of
 
 Doubles = NDArray[np.float64]
 
@@ -33,6 +34,9 @@ class RankedCandidate(NamedTuple):
     name: str
     rank: Estimate
     input_rank: Estimate | None
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class RankMe(Method, Fields):

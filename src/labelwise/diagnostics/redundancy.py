@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from labelwise.base import Card, Count, Estimate, Fields, InputError, Method, Range
 from labelwise.diagnostics.probing import labelled_blocks, probe_scores, resampled_mean
+from labelwise.display import html_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class RedundancyResult:
         if self.in_distribution.low > 0:
             return f"{numbers}: the members complement each other in both places."
         return f"{numbers}: redundant where they were trained, rich elsewhere. Keep them all for new tasks."
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class RepresentationRedundancy(Method, Fields):

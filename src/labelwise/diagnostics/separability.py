@@ -12,6 +12,7 @@ from scipy.spatial.distance import pdist, squareform
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, NonNegative, Range
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import spread
 from labelwise.parts.neighbours import neighbours
 from labelwise.supervision import encode_classes
@@ -87,6 +88,9 @@ class SeparabilityResult:
     def __str__(self) -> str:
         verdict = "groups stand apart" if self.grouped else "no groups that one Gaussian would not show too"
         return f"separability {self.score}, by chance {self.by_chance}: {verdict}"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class ClassSeparability(Method, Fields):

@@ -13,6 +13,7 @@ from scipy.stats import t as student
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
 from labelwise.diagnostics.duplicates import equal_rows
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import spread
 from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import numbers, to_numpy
@@ -49,6 +50,9 @@ class LabelSharpnessResult:
         told = f"label sharpness {self.largest} at most, quantile {self.quantile}, among {self.size} rows"
         found = len(self.contradictions)
         return told if not found else f"{told}; {found} rows have an identical row with another label"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class LabelSharpness(Method, Fields):
@@ -216,6 +220,9 @@ class ScalingLaw:
 
     def __str__(self) -> str:
         return f"log loss falls by {-self.slope.value:.3g} per log row; the dimension foretells {-self.expected:.3g}"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def scaling_law(

@@ -15,6 +15,7 @@ from scipy.stats import norm
 from labelwise.base import UNLABELED, Card, Estimate, Fields, Fraction, InputError, Method, Positive, Range
 from labelwise.diagnostics.linear import out_of_fold
 from labelwise.diagnostics.spectrum import as_embeddings
+from labelwise.display import html_of
 from labelwise.parts.interval import share
 from labelwise.supervision import encode_classes
 
@@ -132,6 +133,9 @@ class UniformityToleranceResult:
         told += "" if self.tolerance is None else f", tolerance {self.tolerance}"
         return f"{told}; penalties at temperature {self.temperature:g} are spread {self.entropy} of evenly"
 
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class UniformityTolerance(Method, Fields):
     """How evenly embeddings fill the sphere, and how near rows of one class stay: what contrastive losses trade.
@@ -247,6 +251,9 @@ class TemperatureTrace:
             )
             lines.append(f"{numbers}  {self.flags[number]}".rstrip())
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def temperature_trace(

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
+from labelwise.display import html_of
 from labelwise.losses.icnn import icnn_score
 from labelwise.losses.proto_triplet import REFERENCE
 from labelwise.parts.interval import spread
@@ -37,6 +38,9 @@ class NeighbourSeparationResult:
     def __str__(self) -> str:
         told = "neighbours tell classes" if self.score.low > self.by_chance.high else "neighbours tell no classes"
         return f"ICNN score {self.score}, by chance {self.by_chance}: {told} (purity {self.purity})"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class NeighbourSeparation(Method, Fields):

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 
 from labelwise.base import UNLABELED, Estimate, InputError
+from labelwise.display import html_of
 from labelwise.parts.matching import matched_accuracy
 from labelwise.supervision import encode_classes
 
@@ -49,6 +50,9 @@ class HiddenClassResult:
     def __str__(self) -> str:
         rows = [f"{setting}: {self.estimate(at)}" for at, setting in enumerate(self.settings)]
         return "accuracy on hidden known classes\n" + "\n".join(rows) + f"\nbest: {self.best}"
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def hidden_class_validation(

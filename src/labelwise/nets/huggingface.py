@@ -174,10 +174,11 @@ class Encoder(nn.Module):
         """Return the pooled last hidden states."""
         real = codes > 0
         real = torch.cat([real[:, :1] | ~real.any(1, keepdim=True), real[:, 1:]], 1)  # an empty text has one step
-        width = int(real.any(0).nonzero().max()) + 1 if not torch.compiler.is_exporting() else codes.shape[1]
-        codes, real = codes[:, :width].long(), real[:, :width]
+        if not torch.compiler.is_compiling():  # columns that hold nothing but padding cost time
+            width = int(real.any(0).nonzero().max()) + 1
+            codes, real = codes[:, :width], real[:, :width]
         padding = self.model.config.pad_token_id or 0
-        tokens = torch.where(codes > 0, codes - 1, padding)
+        tokens = torch.where(codes > 0, codes - 1, padding).long()
         hidden: Tensor = self.model(input_ids=tokens, attention_mask=real.long()).last_hidden_state
         return self._pooled(hidden, real)
 

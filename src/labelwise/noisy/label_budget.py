@@ -17,6 +17,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_array
 
 from labelwise.base import UNLABELED, Card, Estimate, Fields, InputError, Method, Positive, Range
+from labelwise.display import html_of
 from labelwise.noisy.budget_curves import frontier, judged, learning_curve
 from labelwise.parts.learning_curves import resampled
 from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, plain_classifier, predict_all, takes_weights
@@ -64,6 +65,9 @@ class BudgetPlan:
     def __str__(self) -> str:
         return self.describe()
 
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 def _line(row: Any) -> str:
     doubt = "" if row.sure else " (the difference may be chance)"
@@ -81,6 +85,9 @@ class Cell(NamedTuple):
     share: float
     n_trusted: int
     n_cheap: int
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 class LabelBudget(Method, Fields):

@@ -15,6 +15,7 @@ from scipy.special import entr, erf, logsumexp
 from scipy.stats import rankdata
 
 from labelwise.base import InputError
+from labelwise.display import html_of
 
 Numbers = NDArray[np.floating[Any]]
 Doubles = NDArray[np.float64]
@@ -111,6 +112,9 @@ class Bins:
         """Unbiased sampling variance of each bin's accuracy; 0 where a bin has fewer than two rows."""
         accuracy = self.right / np.maximum(self.count, 1)
         return np.asarray(np.where(self.count > 1, accuracy * (1 - accuracy) / np.maximum(self.count - 1, 1), 0.0))
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def sums(place: Codes, confidence: Doubles, right: Bools, bins: int) -> Bins:
@@ -307,6 +311,9 @@ class Rejection(NamedTuple):
     aupr_known: float
     aupr_unknown: float
     fpr95: float
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def rejection(known: ArrayLike, unknown: ArrayLike) -> Rejection:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist, squareform
 
 from labelwise.base import UNLABELED, Estimate
+from labelwise.display import html_of
 from labelwise.parts.interval import spread
 from labelwise.parts.matching import best_matching
 from labelwise.parts.semi_kmeans import Doubles, Ints, semi_kmeans
@@ -29,6 +30,9 @@ class ClassCount(NamedTuple):
     interval: Estimate
     candidates: list[int]
     scores: Doubles
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def silhouette_counter(only_new: bool = False, frozen: bool = False, starts: int = 3) -> Counter:

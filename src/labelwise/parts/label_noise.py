@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from labelwise.base import Estimate, InputError
+from labelwise.display import html_of
 from labelwise.parts import noise_anchors as anchors
 from labelwise.parts.confident_joint import Reading
 from labelwise.parts.noise_likelihood import LIKELIHOOD_DROP, POOL_DIRECTION, Likelihood, fit_likelihood, scaled
@@ -106,6 +107,9 @@ class LabelNoiseResult(NamedTuple):
         more = max(0.0, self.accepted[1] - self.share.value) + self.systematic
         high = np.maximum(value, most) + more * per_row + chance
         return value, np.clip(low, 0, value), np.clip(high, value, 1)
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def estimate_noise(

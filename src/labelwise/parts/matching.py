@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linear_sum_assignment
 
 from labelwise.base import InputError
+from labelwise.display import html_of
 
 
 class MatchedAccuracy(NamedTuple):
@@ -17,6 +18,9 @@ class MatchedAccuracy(NamedTuple):
     all: float
     old: float
     new: float
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def best_matching(y: ArrayLike, groups: ArrayLike) -> dict[Any, Any]:

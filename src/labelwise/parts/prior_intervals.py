@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.optimize import nnls
 
 from labelwise.base import Estimate
+from labelwise.display import html_of
 from labelwise.parts.priors import (
     Codes,
     Doubles,
@@ -46,6 +47,9 @@ class PriorInterval(NamedTuple):
             for value, low, high in zip(self.prior, self.low, self.high, strict=True)
         ]
 
+    def _repr_html_(self) -> str:
+        return html_of(self)
+
 
 class ShiftTest(NamedTuple):
     """Test of "no label shift": its chi-square `statistic`, `p_value` and degrees of freedom."""
@@ -53,6 +57,9 @@ class ShiftTest(NamedTuple):
     statistic: float
     p_value: float
     df: int
+
+    def _repr_html_(self) -> str:
+        return html_of(self)
 
 
 def _interval(prior: Doubles, resampled: Doubles, level: float) -> PriorInterval:

@@ -39,6 +39,10 @@ class SubwordTokenizer:
             codes[row, : len(ids)] = np.asarray(ids, np.int32) + 1
         return codes
 
+    def words(self) -> list[str]:
+        """Return the tokens it knows."""
+        return list(_backend(self.definition, self.length).get_vocab())
+
 
 @lru_cache(maxsize=4)
 def _backend(definition: str, length: int) -> Any:
