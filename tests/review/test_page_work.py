@@ -115,7 +115,7 @@ def test_two_people_disagree_and_it_shows(tab: Browser, few: Path) -> None:
         desk.saved()
         tab.wait("document.querySelector('#numbers').textContent.includes('Disputed')")
         numbers = desk.text("#numbers")
-        assert "50%" in numbers and "of 4 rows" in numbers and "Ann 4, Ben 4" in numbers
+        assert "50%" in numbers and "on 4 rows" in numbers and "Ann 4, Ben 4" in numbers
         tab.run("document.querySelector('#numbers .link').click()")
         tab.wait(
             "document.querySelector('#count').textContent === '2 cards' && !document.querySelector('#list').ariaBusy"

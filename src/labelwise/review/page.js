@@ -3,6 +3,7 @@
 (() => {
   const $ = (id) => document.getElementById(id);
   const PAGE = 200; // cards fetched at a time
+  const MOST = 250000; // cards in the list at once: browsers draw nothing taller than some 16 million pixels
   const KEEP = 32; // whole cards kept in memory
   const AHEAD = 4; // whole cards fetched before they are needed
   const PATIENCE = 20000; // milliseconds after which a request counts as lost
@@ -50,6 +51,7 @@
   const share = (value) => `${Math.round(100 * value)}%`;
   /** A model's probability: never quite 0 or 100 %. */
   const belief = (value) => (value >= 0.995 ? ">99%" : value < 0.005 ? "<1%" : share(value));
+  const inWords = (value) => belief(value).replace(">", "over ").replace("<", "under ");
   const isShare = (metric) => /accuracy|precision|recall|f1/i.test(metric || "");
   const signed = (value, digits) => {
     const text = Math.abs(value).toFixed(digits);
@@ -245,6 +247,7 @@
   /** The list of cards: places for all of them, filled page by page as they come into view; only rows in view are elements. */
   const queue = {
     slots: [], // card or undefined; the order is the server's
+    total: 0, // cards that the server has in this view, including `gone`
     where: new Map(), // row -> index
     gone: new Set(), // indices that the server no longer counts in this view
     loads: new Map(), // page -> promise
@@ -261,12 +264,14 @@
       await outbox.idle;
       const pages = await Promise.all([...new Set([0, from])].map((offset) => this.ask(offset)));
       if (life !== this.life) return false;
-      Object.assign(this, { slots: new Array(pages[0].total), where: new Map(), gone: new Set(), loads: new Map() });
+      const { total } = pages[0];
+      Object.assign(this, { total, slots: new Array(Math.min(total, MOST)), where: new Map(), gone: new Set(), loads: new Map() });
       pages.forEach((page) => this.fill(page.offset, page.cards));
       this.rows.forEach((row) => row.remove());
       this.rows.clear();
       $("list").scrollTop = 0;
       this.draw();
+      $("count").textContent = this.told();
       return true;
     },
     async ask(offset) {
@@ -312,7 +317,7 @@
         const found = await this.ask(page * PAGE - this.goneBefore(page * PAGE));
         if (life !== this.life) return;
         if (gone !== this.gone.size) { await this.loadPage(page, life); return; }
-        if (found.total + gone !== this.slots.length) { await this.reload(); return; }
+        if (found.total + gone !== this.total) { await this.reload(); return; }
         this.fill(page * PAGE, found.cards);
         this.draw();
       } catch (trouble) {
@@ -344,14 +349,13 @@
       if (current) list.setAttribute("aria-activedescendant", current.id);
       else list.removeAttribute("aria-activedescendant");
       this.fetchSeen(first, last);
-      $("count").textContent = this.told();
     },
     /** Fetch what is in view once scrolling has come to rest: flying past ten thousand cards fetches none of them. */
     fetchSeen: later(60, (first, last) => {
       for (let page = Math.floor(first / PAGE); page * PAGE < last; page++) queue.need(page * PAGE);
     }),
     told() {
-      const total = this.slots.length;
+      const { total } = this;
       const filtered = this.view.kind || this.view.search ? " found" : "";
       const open = this.view.state === "todo" ? total - [...this.where.values()].filter((i) => this.slots[i].state !== "todo").length : total;
       return this.view.state === "todo" ? `${count(open)} to decide${filtered}` : `${plural(total, "card")}${filtered}`;
@@ -487,6 +491,7 @@
         if (details.material === "reading") { this.fillLater(at); return; }
         at.details = details;
         drawCard();
+        fetched("/api/session").then(drawNotes, () => {});
       }, 1000);
     },
     waiting(index) {
@@ -501,6 +506,7 @@
       else if (!at && now.session) start();
     },
     finish() {
+      if (queue.total > queue.slots.length) { start(); return; } // the rest of a list too long to show at once
       now.card = null;
       queue.draw();
       drawFinished();
@@ -655,7 +661,7 @@
     if (slot.state === "done") badges.push(make("span", { class: "badge done" }, "✓ you said ", make("bdi", {}, named(slot.label))));
     if (slot.state === "skipped") badges.push(make("span", { class: "badge" }, "you skipped it"));
     if (labels.size > 1) badges.push(make("span", { class: "badge warn" }, "disputed"));
-    const place = index === null ? "" : `${count(index + 1)} of ${count(queue.slots.length)}`;
+    const place = index === null ? "" : `${count(index + 1)} of ${count(queue.total)}`;
     return make("div", { class: "head" }, make("h2", {}, `Row ${row}`), ...badges, make("span", { class: "note place" }, place));
   }
 
@@ -709,7 +715,7 @@
   }
 
   function evidenceOf({ slot, details }) {
-    const reasons = [make("p", {}, line(details.reason || "") || "The run gives no reason for this row.")];
+    const reasons = [make("p", { class: "reason" }, line(details.reason || "") || "The run gives no reason for this row.")];
     const sure = [chance(details), precision(details)].filter(Boolean).join(" ");
     if (sure) reasons.push(make("p", { class: "note" }, sure));
     const near = details.neighbours || {};
@@ -722,19 +728,19 @@
   }
   function chance({ kind, given: label, confidence }) {
     if (confidence === null || confidence === undefined) return "";
-    if (label === null || kind === "query") return `The model is ${belief(confidence)} sure of its prediction.`;
-    return `The given label is wrong with a chance of ${belief(confidence)}.`;
+    if (label === null || kind === "query") return `The model is ${inWords(confidence)} sure of its prediction.`;
+    return `The given label is wrong with a chance of ${inWords(confidence)}.`;
   }
   function precision({ expected_precision: value }) {
     if (value === null || value === undefined) return "";
     const tenth = Math.round(10 * value);
     const words = value >= 0.95 ? "nearly all are" : tenth === 0 ? "fewer than 1 in 10 is" : `about ${tenth} in 10 ${tenth === 1 ? "is" : "are"}`;
-    return `Of the rows flagged like this one, ${words} expected to be wrong (${belief(value)}).`;
+    return `Of the rows flagged like this one, ${words} expected to be wrong (${inWords(value)}).`;
   }
   function sideOf(which, name, rows) {
     return make("div", { class: `side ${which}` }, make("h4", {}, "labelled ", make("bdi", {}, breakable(name))),
       make("ul", { class: "plain" }, rows.map((row) => make("li", {}, row.image ? picture(row.image, `Image of row ${row.row}`, true) : null,
-        make("div", {}, row.preview ? make("p", { class: "near", dir: "auto" }, line(row.preview)) : null,
+        make("div", {}, row.preview && !row.image ? make("p", { class: "near", dir: "auto" }, line(row.preview)) : null,
           make("p", { class: "note" }, `Row ${row.row}${row.similarity === null || row.similarity === undefined ? "" : `, similarity ${row.similarity.toFixed(2)}`}`))))));
   }
   /** What others decided stays closed until one's own decision: agreement says little about people who looked. */
@@ -836,6 +842,7 @@
 
   function drawProgress() {
     if (!now.progress) return;
+    $("count").textContent = queue.told();
     const p = shownProgress();
     const part = (value) => (p.cards ? (100 * value) / p.cards : 0);
     const [done, skipped] = $("meter").children;
@@ -850,18 +857,23 @@
     $("gain").hidden = !$("gain").textContent;
     document.title = `${p.left ? `(${count(p.left)}) ` : ""}Label review: ${line(now.session.run)}`;
   }
+  const PEOPLE = "Decided by";
   function numbersOf(p) {
     const pairs = [["Decided", count(p.done)], ["Skipped", count(p.skipped)], ["Left", count(p.left)]];
     if (p.seconds_a_card) pairs.push(["A card", `${p.seconds_a_card.toFixed(1)} s`]);
     if (p.seconds_a_card && p.left) pairs.push(["Time left", duration(p.seconds_a_card * p.left)]);
     if (p.changed || p.kept) pairs.push(["Changed", count(p.changed)], ["Confirmed", count(p.kept)]);
     if (p.labelled) pairs.push(["First labels", count(p.labelled)]);
-    if (p.agreement) pairs.push(["Agreement", agreementOf(p.agreement)]);
+    if (p.agreement) pairs.push([agreementOf(p.agreement), share(p.agreement.value)]);
     if (p.disputed) pairs.push(["Disputed", make("button", { type: "button", class: "link", onclick: () => setView({ state: "disputed", kind: "", search: "" }) }, count(p.disputed))]);
-    if (p.by_annotator.length > 1) pairs.push(["People", p.by_annotator.map((one, place) => [place ? ", " : "", make("bdi", {}, line(one.annotator)), ` ${count(one.done)}`])]);
-    return pairs.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value)));
+    if (p.by_annotator.length > 1) pairs.push([PEOPLE, p.by_annotator.map((one, place) => [place ? ", " : "", make("bdi", {}, line(one.annotator)), ` ${count(one.done)}`])]);
+    return pairs.map(([name, value]) => make("div", { class: name === PEOPLE ? "named" : null }, make("dt", {}, name), make("dd", {}, value)));
   }
-  const agreementOf = (found) => [share(found.value), make("span", { class: "note" }, ` of ${plural(found.rows, "row")}${found.rows > 1 ? ` (${share(found.low)} to ${share(found.high)})` : ""}${found.kappa === null || found.kappa === undefined ? "" : `, kappa ${found.kappa.toFixed(2)}`}`)];
+  function agreementOf({ rows, low, high, kappa }) {
+    const interval = rows > 1 ? `, ${share(low)} to ${share(high)}` : "";
+    const beyond = kappa === null || kappa === undefined ? "" : `, kappa ${kappa < 0 ? "−" : ""}${Math.abs(kappa).toFixed(2)}`;
+    return `Agreement on ${plural(rows, "row")}${interval}${beyond}`;
+  }
   function gainOf(gain) {
     if (!gain || gain.value === null || gain.value === undefined) return "";
     const scale = isShare(gain.metric) ? 100 : 1;
@@ -903,6 +915,10 @@
   const pick = { found: [], at: 0 };
   function openPick() {
     if (!now.card || now.card.row === null) return;
+    const values = !now.session.classes.length;
+    $("pick-title").textContent = values ? "The right value" : "Pick a class";
+    $("pick-field").placeholder = values ? "A number" : "Type a part of its name";
+    $("pick-list").hidden = values;
     $("pick-field").value = "";
     filterPick();
     openDialog("pick");
@@ -929,7 +945,7 @@
     const shown = pick.found.slice(0, 100);
     $("pick-list").replaceChildren(...shown.map((name, place) => make("div", { role: "option", id: `pick-${place}`, "data-place": place, "aria-selected": String(place === 0) }, make("bdi", {}, named(name)))));
     const rest = pick.found.length - shown.length;
-    $("pick-note").textContent = !now.session.classes.length ? "Type the right value." : !pick.found.length ? "No class contains this." : rest > 0 ? `${plural(pick.found.length, "class", "classes")}, the first 100 shown. Type to narrow them.` : plural(pick.found.length, "class", "classes");
+    $("pick-note").textContent = !now.session.classes.length ? "Enter takes it." : !pick.found.length ? "No class contains this." : rest > 0 ? `${plural(pick.found.length, "class", "classes")}, the first 100 shown. Type to narrow them.` : plural(pick.found.length, "class", "classes");
     markPick(0);
   }
   function markPick(place) {
@@ -1059,6 +1075,11 @@
     } finally { $("list").removeAttribute("aria-busy"); }
   }
 
+  function drawNotes({ notes = [] }) {
+    $("notes").replaceChildren(...notes.map((note) => make("li", {}, line(note))));
+    $("notes").hidden = !notes.length;
+  }
+
   async function open() {
     try {
       now.session = await fetched("/api/session");
@@ -1073,8 +1094,7 @@
     $("data").textContent = line(data || "");
     document.body.dataset.show = now.session.show;
     $("kind").append(...kinds.map(({ kind, cards: found }) => make("option", { value: kind }, `${line(kind)} (${count(found)})`)));
-    $("notes").replaceChildren(...(now.session.notes || []).map((note) => make("li", {}, line(note))));
-    $("notes").hidden = !$("notes").children.length;
+    drawNotes(now.session);
     const name = store.get("labelwise-annotator") || "";
     if (name) setName(name);
     else openName();
@@ -1142,7 +1162,7 @@
     for (const button of $("exports").children) button.addEventListener("click", () => exportAs(button.dataset.format));
     document.querySelectorAll("dialog").forEach((dialog) => {
       dialog.addEventListener("click", (event) => { if (event.target === dialog && dialog.id !== "name") dialog.close(); }); // beside it
-      dialog.addEventListener("close", () => { if (document.activeElement === document.body) $("card").focus({ preventScroll: true }); });
+      dialog.addEventListener("close", () => { if (document.activeElement === document.body || dialog.contains(document.activeElement)) $("card").focus({ preventScroll: true }); });
     });
   }
 
