@@ -18,7 +18,8 @@ from labelwise.cli.guard import INTERRUPTED
 
 FILES = {
     "run.json", "findings.parquet", "leaderboard.parquet", "predictions.parquet", "flagged.csv", "queries.csv",
-    "map.parquet", "examples.parquet", "report.html", "model",
+    "map.parquet", "examples.parquet", "report.html", "report.md",
+    "model",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn.decomposition import PCA
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import RidgeClassifierCV, RidgeCV
@@ -210,12 +211,15 @@ def _further(n: int) -> Sequence[int]:
 def _laws(curve: Curve, rng: np.random.Generator) -> tuple[Doubles, Doubles]:
     """Return the power law of the mean curve, and those of bootstrap means.
 
-    The means are spread wider by what repeats that share rows hide (Nadeau and Bengio 2003).
+    The means are spread wider by what repeats that share rows hide (Nadeau and Bengio 2003), and by what few repeats do not
+    tell of their own spread (Student's t).
     """
     scores = curve.scores
     share = 1 / TEST_FOLDS
     picks = rng.integers(0, len(scores), (DRAWS, len(scores)))
-    wider = np.sqrt(1 + len(scores) * share / (1 - share))
+    n = len(scores)
+    few = np.sqrt(n / (n - 1)) * stats.t.ppf(0.95, n - 1) / stats.norm.ppf(0.95)
+    wider = np.sqrt(1 + n * share / (1 - share)) * few
     mean = scores.mean(axis=0)
     draws = mean + wider * (scores[picks].mean(axis=1) - mean)
     return power_law(curve.sizes, 1 - mean), power_law(curve.sizes, 1 - draws)

@@ -16,7 +16,7 @@ from labelwise.parts.threads import few_threads
 Rows = NDArray[np.int64]
 
 MOST = 2000
-FLAGGED = 500
+FLAGGED = 200
 WIDTH = 30
 LEAST = 10
 QUICK = 4.0
@@ -24,7 +24,7 @@ QUICK = 4.0
 
 
 def map_rows(n: int, flagged: NDArray[Any], *, most: int = MOST, seed: int = 0) -> Rows:
-    """Return which of `n` rows to draw: the first 500 flagged ones (a quarter of `most`), the others at random, sorted.
+    """Return which of `n` rows to draw: the first 200 flagged ones (at most a quarter), the others at random, sorted.
 
     >>> map_rows(6, np.array([4]), most=4).shape
     (4,)

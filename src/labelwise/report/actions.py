@@ -6,7 +6,7 @@ Nothing here imports more than the standard library: the command line prints its
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from labelwise.report import content, wording
@@ -78,7 +78,14 @@ def _findings(info: Mapping[str, Any]) -> Iterator[Action]:
             yield _review(info, item, gain, rows)
         elif (urgency < 3 or gain) and (step := sentence(item.get("next_step"), 300)):
             why = sentence(item.get("title") or item.get("kind"), 160)
-            yield Action(step, why, "", rows, gain, urgency, f"{plural(rows, 'row')} concerned" if rows else "")
+            found = Action(step, why, "", rows, gain, urgency, f"{plural(rows, 'row')} concerned" if rows else "")
+            yield _by_its_promise(found, gain) if gain and found.proven else found
+
+
+def _by_its_promise(found: Action, gain: Mapping[str, Any]) -> Action:
+    """Name an action by what was simulated; the next step that the audit names follows."""
+    done = sentence(gain.get("action"), 160)
+    return replace(found, title=done[:1].upper() + done[1:], why=f"{found.why} {found.title}") if done else found
 
 
 def _review(info: Mapping[str, Any], item: Mapping[str, Any], gain: Mapping[str, Any] | None, rows: float) -> Action:

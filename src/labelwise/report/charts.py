@@ -80,7 +80,7 @@ def _map_dot(dot: Dot) -> Markup:
         mark = tag("circle", title(dot.said), cx=x, cy=y, r="2.2", class_="other")
     else:
         mark = tag("use", title(dot.said), href=f"#mark-{dot.mark}", x=x, y=y, class_=f"m{dot.mark}")
-    return join([mark, tag("circle", title(dot.said), cx=x, cy=y, r="6.5", class_="ring")]) if dot.flagged else mark
+    return join([mark, tag("circle", title(dot.said), cx=x, cy=y, r="6", class_="ring")]) if dot.flagged else mark
 
 
 def swatch(mark: int) -> Markup:
