@@ -26,19 +26,28 @@ def titled(page: Path) -> dict[str, str]:
 
 
 def close(want: str, got: str) -> bool:
-    """Say whether two figures are the same but for rounding: 4 points or 5 %; counts from 100 on 3 %; else equal."""
+    """Say whether two figures are the same but for what processors change: training rounds differently on each.
+
+    Percentages within 6 points; others with a decimal point within a tenth (or 0.02); counts from 100 on within 3 %;
+    all other whole numbers equal.
+    """
     one, other = (float(text.rstrip("%")) for text in (want, got))
     if want.endswith("%") != got.endswith("%"):
         return False
     if want.endswith("%"):
-        return abs(one - other) <= 4.0
+        return abs(one - other) <= 6.0
     if "." in want or "." in got:
-        return abs(one - other) <= max(0.02, 0.05 * abs(one))
+        return abs(one - other) <= max(0.02, 0.1 * abs(one))
     return abs(one - other) <= (0.03 * abs(one) if abs(one) >= 100 else 0)
 
 
+def inside(text: str) -> str:
+    """Return the text with the ends of intervals taken out: they wander more than what they are around."""
+    return re.sub(r"\[[^\[\]]*\d[^\[\]]*\]", "[]", text)
+
+
 class Tolerant(doctest.OutputChecker):
-    """Compare text exactly but for white space, and figures as `close` does."""
+    """Compare text exactly but for white space, and figures as `close` does; of intervals only that they are there."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
         """Return whether the output will do."""
@@ -46,7 +55,7 @@ class Tolerant(doctest.OutputChecker):
             return True
         if NUMBER.sub("#", " ".join(want.split())) != NUMBER.sub("#", " ".join(got.split())):
             return False
-        return all(map(close, NUMBER.findall(want), NUMBER.findall(got)))
+        return all(map(close, NUMBER.findall(inside(want)), NUMBER.findall(inside(got))))
 
 
 def run(page: Path) -> str:
