@@ -76,12 +76,13 @@ class Time:
 
     With `fair` every fit may take an equal part of what is left of it, so that a slow one does not starve the others;
     but not less than `LEAST`, or the share `fair` of the time up to `end` where that is less: rather than to stop all
-    of them, the last are not begun.
+    of them, the last are not begun. What was not begun is asked for again in another `turn`.
     """
 
     end: float = math.inf
     share: float = 1.0
     fair: float = 0.0
+    turn: int = 0
 
 
 NO_LIMIT = Time()
@@ -229,7 +230,7 @@ class _Batch:
     def run(self) -> dict[str, Fit]:
         """Do all tasks."""
         for task in self.waiting:
-            known = self.pool.ledger.known(task.key)
+            known = self.pool.ledger.known(task.key) or self.pool.ledger.known(self._late(task))
             if known is not None and task in self.waiting:
                 self._settle(task, known)
         while self.waiting or self.pool.running:
@@ -257,7 +258,11 @@ class _Batch:
         end = min(self.end, self.allowed.end)
         if self.clock() >= end:
             for task in [task for task in self.waiting if not task.must]:
-                self._finish(task, Fit(stopped=True))
+                self._settle(task, self.pool.ledger.add(self._late(task), Fit(stopped=True)))
+
+    def _late(self, task: Task) -> str:
+        """Return the key under which is kept that there was no time to begin."""
+        return f"{task.key} | not begun, turn {self.allowed.turn}"
 
     def _give(self) -> None:
         """Give tasks to idle workers."""

@@ -29,10 +29,14 @@ FEWEST_ROWS = 1000
 """A race is not held on a part with fewer labelled rows than this."""
 GOOD_ROWS = 3000
 """Nor with fewer than this only in order to compare more methods."""
-ENOUGH_FOLDS = 3
+ENOUGH_FOLDS = 2
 """Folds of the first round that a method has to finish to be compared, where time is limited."""
+HOPE = 1.5
+"""The quickest challenger goes on even if it seems to need so many times the time that is left: nobody else would."""
 SLACK = 1.2
 """Fits are taken to be slower than before by this factor when it is decided who can go on."""
+TURNS = 3
+"""Times that the time set aside for first fits is granted, as long as no challenger has finished one."""
 OTHERS = 10
 """How many times longer than its default the other settings of a method may take, before they are tried."""
 BASELINE_SHARE = 0.3
@@ -137,23 +141,25 @@ class Runner:
 
     def _try_all(self, challengers: list[Entrant]) -> None:
         """Fit every challenger once; who takes more than its part of the time, or gets no turn, is dropped."""
-        ordered = sorted(challengers, key=lambda e: COSTS.get(e.candidate.cost, 1))
-        allowed = Time(self._end, PROBE_SHARE, fair=1 / (1 + self._turns()))
-        for entrant, fit in zip(ordered, self._probe(ordered, allowed), strict=True):
-            if fit.stopped and not fit.seconds:
-                entrant.dropped = "Not tried: the time budget was spent before its turn."
-            elif fit.stopped:
-                entrant.dropped = (
-                    f"Its first fit was stopped after {fit.seconds:.1f} s: it would have overrun the time."
-                )
+        untried, turn = sorted(challengers, key=lambda e: COSTS.get(e.candidate.cost, 1)), 0
+        while untried and turn < TURNS and not any(e.counted and not e.out for e in challengers):
+            allowed = Time(self._end, PROBE_SHARE, fair=1 / (1 + self._turns()), turn=turn)
+            for entrant, fit in zip(untried, self._probe(untried, allowed), strict=True):
+                if fit.stopped and fit.seconds:
+                    why = "it would have overrun the time"
+                    entrant.dropped = f"Its first fit was stopped after {fit.seconds:.1f} s: {why}."
+            untried, turn = [e for e in untried if not (e.counted or e.out)], turn + 1
+        for entrant in untried:
+            entrant.dropped = "Not tried: the time budget was spent before its turn."
 
     def _plan(self, challengers: list[Entrant], draws: int) -> int:
         """Drop who cannot finish in time, and return how many draws of each of the others there is time for."""
         rows, left, lanes = self._round_rows(), max(self._left("plan"), 0.0), self.pool.lanes
         fold = rows / len(self.schedule.scoring[0])
-        for entrant in (e for e in challengers if not e.out):
+        standing = sorted((e for e in challengers if not e.out), key=lambda e: e.rate)
+        for entrant in standing:
             needed, whole = entrant.rate * fold * self._turns(), entrant.rate * len(self.problem.y)
-            if needed > left:
+            if needed > (HOPE * left if entrant is standing[0] else left):
                 after = f"it needs about {needed:.0f} s, and {left:.0f} s are left"
                 entrant.dropped = f"Dropped after its first fit: {after}."
             elif self.final_fit and whole > FINAL_SHARE * self.budget:
@@ -325,7 +331,8 @@ class Runner:
             more = 1 if number >= enough or (number == 0 and kept) else enough - number
             ahead = pairs[number : number + more]
             cost, turns = SLACK * entrant.cost(ahead), math.ceil(len(ahead) / self.pool.lanes)
-            if cost <= left and cost / len(ahead) * turns <= wall:
+            last = not kept and entrant is running[-1]
+            if (cost <= left and cost / len(ahead) * turns <= wall) or (last and cost <= HOPE * SLACK * left):
                 kept.append(entrant)
                 left -= cost
             elif number < enough:

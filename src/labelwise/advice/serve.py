@@ -83,6 +83,7 @@ def work(connection: Any, address: Any, key: bytes, folder: str) -> None:
     if not first:  # the race is over
         os._exit(0)
     desk = Desk(Path(pickle.loads(first)))
+    desk.prepare()
     while True:
         connection.send(desk.answer(inbox.get()))
 
@@ -113,6 +114,14 @@ class Desk:
             self.packed = pickle.loads((self.folder / CANDIDATES).read_bytes())
             self.problem = joblib.load(self.folder / PROBLEM, mmap_mode="r")
         return self.problem
+
+    def prepare(self) -> None:
+        """Read everything before the first fit asks for it: what fails now is told then."""
+        with suppress(Exception):
+            self.open()
+        for name, packed in self.packed.items():
+            with suppress(Exception):
+                self.builders[name] = pickle.loads(packed)
 
     def answer(self, message: bytes) -> Fit | str:
         """Do the fit asked for, or say why the candidate could not be read."""
