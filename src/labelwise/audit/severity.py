@@ -91,6 +91,19 @@ RULES: dict[str, Rule] = {
         "0.6 is a small effect (0.36 standard deviations of the score); from 0.75 (0.95 standard deviations) most rows "
         "betray where they come from",
     ),
+    "confused classes": Rule(
+        "share of the rows of two classes that are put on the right side", 0.65, 0.55, None,
+        "a coin gets half; at 0.65 two classes are a standard deviation apart at most, where others are told apart well",
+        "small",
+    ),
+    "unseen classes": Rule(
+        "share of rows outside the largest split whose class it lacks", 1e-9, 0.01, 0.1,
+        "all of them are errors of any classifier; 1 % can be the difference of two good models",
+    ),
+    "pool health": Rule(
+        "reasons against learning from the pool", 1, None, None,
+        "a race decides whether the pool helps; the reasons say what to expect",
+    ),
     "label shift": Rule(
         "total variation of class shares", 0.05, 0.1, 0.4,
         "at 0.1 pseudo-labels are likely to hurt and accuracies of the parts are no longer comparable",
@@ -130,7 +143,7 @@ def severity(kind: str, estimate: Estimate) -> Severity | None:
 MAJOR, CRITICAL, NEGLIGIBLE = 0.01, 0.05, 0.003
 """Gains from which a finding is major or critical, if they are promised at the stated confidence, and up to which it is
 ``info``, if no more can be hoped for: a point decides between good models, five points between using one and not."""
-TRUST = frozenset({"leakage", "annotators", "poisoned pool", "open set"})
+TRUST = frozenset({"leakage", "annotators", "poisoned pool", "open set", "unseen classes"})
 """Kinds whose severity stays that of the table: they decide whether scores, labels or the pool can be trusted at all."""
 INFLATED = frozenset({"near duplicates"})
 """Kinds whose mending lowers a score that was too good: what counts is by how much."""

@@ -40,6 +40,9 @@ CANNOT: dict[str, str] = {
     "open set": "which of these rows belong to unknown classes is not known, so what they spoil cannot be simulated",
     "poisoned pool": "what a planted pattern does shows only on inputs that carry it",
     "representation rank": "what another encoder would see is not in these features",
+    "confused classes": "merging classes answers another question, and what would tell them apart is not in these features",
+    "unseen classes": "no model can be right on a class that it was never shown",
+    "pool health": "whether a method gains from the pool is what a race measures",
     "target imbalance": "it depends on which error matters to you, of differences or of ratios",
 }
 """Why the gain of the other kinds is not learned."""
