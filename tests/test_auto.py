@@ -22,7 +22,7 @@ from labelwise.base import InputError
 from labelwise.baselines import Baseline
 
 IRIS = load_iris(return_X_y=True)
-PLAIN = {"methods": [], "budget": None}
+PLAIN = {"methods": [], "budget": 0.5}
 TEXTS = [f"{word} {number}" for number in range(30) for word in ("a good film", "a bad meal")]
 KINDS = ["film", "meal"] * 30
 
@@ -162,6 +162,7 @@ def test_the_task_is_read_off_the_labels(y, task):
     assert hasattr(auto, "predict_proba") == (task == "classification")
 
 
+@pytest.mark.slow
 def test_rows_without_a_label_and_a_pool_are_the_same():
     X, y = IRIS
     hidden = np.where(np.arange(150) % 3 == 0, -1, y)

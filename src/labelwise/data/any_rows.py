@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import sparse
 from sklearn.utils.validation import validate_data
 
 from labelwise.base import Fields, InputError
@@ -123,7 +122,7 @@ def _roles(frame: pd.DataFrame) -> Roles:
 
 def _numbers(owner: Any, X: Any, reset: bool) -> np.ndarray:
     rows: Any = validate_data(owner, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32])
-    if not sparse.issparse(rows):
+    if not hasattr(rows, "tocsr"):
         return np.asarray(rows)
     if np.prod(rows.shape, dtype=np.float64) > MOST_CELLS:
         raise InputError(
