@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 import labelwise
 from labelwise.base import UNLABELED, InputError
-from labelwise.data import Roles, read_table, read_targets, resolve_roles
+from labelwise.data import Roles, make_encoder, read_table, read_targets, resolve_roles
 from labelwise.data.answers import fingerprint, with_answers
+from labelwise.data.cache import encoded, fitted
 from labelwise.data.naming import nearest
 from labelwise.supervision import Kind, Targets, describe
 from labelwise.weak import aggregate
@@ -160,6 +161,15 @@ def understand(job: Job) -> Understood:
     data = _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *told, *notes]), whole, test)
     data.fingerprint = marks
     return data
+
+
+def encode(job: Job, data: Understood) -> None:
+    """Fit the encoder on training rows and encode all rows, through the cache."""
+    encoder = make_encoder(
+        data.frame, data.roles, text_model=job.text_model, image_size=job.image_size, random_state=job.seed
+    )
+    data.encoder = fitted(encoder, data.frame[~data.test])
+    data.X = encoded(data.encoder, data.frame)
 
 
 def _round_of_session(

@@ -16,10 +16,8 @@ from labelwise.advice.score import choose
 from labelwise.advice.workers import warm_up
 from labelwise.audit import AuditReport, audit
 from labelwise.base import InputError
-from labelwise.data import make_encoder
-from labelwise.data.cache import encoded, fitted
 from labelwise.insights import insights
-from labelwise.job import Job, Understood, class_counts, opening, understand
+from labelwise.job import Job, Understood, class_counts, encode, opening, understand
 from labelwise.model import Model
 from labelwise.outcome import three_things, write_flagged, write_predictions
 from labelwise.persistence import save
@@ -118,11 +116,7 @@ def prepare(job: Job, listener: Listener | None = None) -> Understood:
 def _encode(job: Job, data: Understood, tell: Listener) -> None:
     """Fit the encoder on training rows and encode all rows, through the cache."""
     tell.step("encode", 0.0, "reading the inputs")
-    encoder = make_encoder(
-        data.frame, data.roles, text_model=job.text_model, image_size=job.image_size, random_state=job.seed
-    )
-    data.encoder = fitted(encoder, data.frame[~data.test])
-    data.X = encoded(data.encoder, data.frame)
+    encode(job, data)
     tell.step("encode", 1.0)
 
 

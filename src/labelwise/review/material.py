@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 READING, READY, MISSING = "reading", "ready", "missing"
 NEIGHBOURS = 3
 TOP = 5
+PREVIEW = 200
 THUMBNAIL = 256
 MOST_TEXT, MOST_CELL, MOST_FIELDS = 20_000, 500, 200
 ROWS_AT_ONCE = 16_384
@@ -92,11 +93,9 @@ class Material:
         data, near = self._data, self._near
         if data is None or near is None or label is None:
             return []
-        from labelwise.outcome import preview
-
         found = near.of_class(row, label, NEIGHBOURS)
         return [
-            {"row": other, "label": label, "similarity": alike, "preview": preview(data, other),
+            {"row": other, "label": label, "similarity": alike, "preview": self._preview(other),
              "image": self._picture(other) if data.roles.image else None}
             for other, alike in found
         ]  # fmt: skip
@@ -111,6 +110,13 @@ class Material:
         if not all(isinstance(value, str) for value in values):
             return None
         return {row: value for row, value in zip(rows, values, strict=True) if value}
+
+    def _preview(self, row: int) -> str:
+        """Return a line about a row: the beginning of its text, the name of its picture, or its first fields."""
+        content = self.content(row, "image")
+        if content["text"] is not None:
+            return str(content["text"])[:PREVIEW]
+        return ", ".join(f"{name}={value}" for name, value in content["fields"][:4])[:PREVIEW] or "image"
 
     # -- reading
 
@@ -145,11 +151,12 @@ class Material:
         self._data = understand(self._job)
 
     def _read_near(self) -> None:
+        from labelwise.job import encode
         from labelwise.review.near import Near
-        from labelwise.run import prepare
 
         if self._data is not None and not self._data.real and len(self.cards):
-            self._near = Near(prepare(self._job))
+            encode(self._job, self._data)
+            self._near = Near(self._data)
 
     def _thumbnail(self, row: int) -> str | None:
         assert self._data is not None and self._data.roles.image is not None

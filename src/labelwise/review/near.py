@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.diagnostics.linear import scaled
+
 if TYPE_CHECKING:
     from labelwise.job import Understood
 
+SAME_KIND = 10.0
+"""Columns whose spreads differ less than this (first to last decile) are taken to be of one kind."""
 BLOCK = 16_384
 """Rows whose distances are taken at a time: none of the class is left out, and no copy of all its rows is made."""
 
@@ -24,14 +28,13 @@ class Near:
     """
 
     def __init__(self, data: Understood) -> None:
-        from labelwise.audit.audit import make_study
-
-        self._study = make_study(data.X, data.targets)
-        self._codes = self._study.codes
-        self._classes = [str(name) for name in self._study.classes]
-        self._cosine = self._study.features is self._study.X
-        spread = self._study.features.var(axis=0, dtype=np.float64).sum()
-        self._scale = 2.0 if self._cosine or spread <= 0 else 2.0 * float(spread)
+        X = np.asarray(data.X).reshape(len(data.X), -1).astype(np.float32, copy=False)
+        self._codes = np.asarray(data.targets.codes)
+        self._classes = [str(name) for name in np.asarray(data.targets.classes).tolist()]
+        self._cosine = _one_kind(X)
+        self._features = X if self._cosine else scaled(X)
+        spread = 0.0 if self._cosine else float(self._features.var(axis=0, dtype=np.float64).sum())
+        self._scale = 2 * spread if spread > 0 else 2.0
 
     def of_class(self, row: int, label: str, k: int) -> list[tuple[int, float]]:
         """Return the `k` nearest rows of a class with their similarity, nearest first; the row itself is left out.
@@ -49,12 +52,30 @@ class Near:
 
     def _distances(self, row: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return squared distances of a row from others."""
-        own = self._study.unit_features(np.array([row]))[0].astype(np.float64)
+        own = self._placed(np.array([row]))[0]
         found = np.empty(len(rows))
         for start in range(0, len(rows), BLOCK):
-            block = self._study.unit_features(rows[start : start + BLOCK])
-            found[start : start + BLOCK] = np.square(block - own.astype(np.float32)).sum(axis=1, dtype=np.float64)
+            block = self._placed(rows[start : start + BLOCK])
+            found[start : start + BLOCK] = np.square(block - own).sum(axis=1, dtype=np.float64)
         return found
+
+    def _placed(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return where rows lie: embeddings at unit length, tables as they are."""
+        Z = self._features[rows]
+        if not self._cosine:
+            return Z
+        norm = np.linalg.norm(Z, axis=1, keepdims=True)
+        return np.divide(Z, norm, out=np.zeros_like(Z), where=norm > 0)
+
+
+def _one_kind(X: NDArray[np.float32]) -> bool:
+    """Say whether columns are of one kind, as those of embeddings are; `labelwise.audit.study` asks this too.
+
+    The audit itself would cost a review some seconds to import.
+    """
+    spread = X.std(axis=0, dtype=np.float64)
+    kept = spread[spread > 0]
+    return bool(len(kept) > 16 and np.quantile(kept, 0.9) < SAME_KIND * np.quantile(kept, 0.1))
 
 
 def _smallest(values: NDArray[np.float64], k: int) -> NDArray[np.int64]:
