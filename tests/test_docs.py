@@ -176,10 +176,15 @@ def test_the_decision_guide_agrees_with_the_cards():
             assert word in catalogue.find(name).handles, f"{name} does not handle {word}"
 
 
+ROOMS = "|".join((*catalogue.rooms(), "advice", "audit", "data"))
+
+
 def calls() -> list[object]:
     for page in sorted((DOCS / "coming-from").glob("*.md")):
-        for cell in re.findall(r"`([^`\n]*\blabelwise\.[^`\n]+)`", page.read_text()):
-            yield pytest.param(cell, id=f"{page.stem}: {cell}")
+        for cell in re.findall(r"`([^`\n]+)`", "\n".join(re.findall(r"^\|.*$", page.read_text(), re.MULTILINE))):
+            code = re.sub(rf"(?<![\w.])(?:labelwise\.)?({ROOMS})\.(?=[A-Za-z])", r"labelwise.\1.", cell)
+            if "labelwise." in code:
+                yield pytest.param(code, id=f"{page.stem}: {cell}")
 
 
 @pytest.mark.parametrize("code", calls())
