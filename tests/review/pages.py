@@ -20,14 +20,6 @@ TOKEN = "token-of-the-tests"
 ROOT = Path(__file__).resolve().parents[2]
 CAN_BROWSE = bool(CHROMIUM and DRIVER and find_spec("uvicorn") and find_spec("starlette"))
 WHY_NOT = f"{MISSING}, and the packages of labelwise[review]"
-SERVE = """
-import sys
-from labelwise.review import server
-from labelwise.review.desk import Review
-run, port, token = sys.argv[1:]
-review, wanted = Review(run, "Ann"), server.listen(int(port))
-server.serve(review, wanted, token, lambda: print(server.address(wanted, token), flush=True))
-"""
 
 
 @contextlib.contextmanager
@@ -54,17 +46,24 @@ def serving(run: Path) -> Iterator[tuple[str, Any]]:
 
 
 class Process:
-    """The same server in a process of its own, which can be killed and started again at the same address."""
+    """``labelwise review`` in a process of its own, which can be killed and started again at the same address."""
 
     def __init__(self, run: Path) -> None:
         self.run, self.port = run, free_port()
         self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> str:
-        arguments = [sys.executable, "-c", SERVE, str(self.run), str(self.port), TOKEN]
-        self.process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        """Start it and return the address it prints."""
+        options = ["--port", str(self.port), "--no-browser", "--annotator", "Ann", "--json"]
+        command = [sys.executable, "-m", "labelwise", "review", str(self.run), *options]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
+        told = ""
+        for line in self.process.stdout:
+            told += line
+            if line.rstrip() == "}" or (line.startswith("{") and line.rstrip().endswith("}")):
+                break
+        return str(json.loads(told)["url"])
 
     def kill(self) -> None:
         """End it with SIGKILL: nothing can be tidied up."""

@@ -14,6 +14,8 @@
     session: null, // what /api/session said
     annotator: "",
     progress: null, // the server's; what is not saved yet is added when shown
+    told: "", // the progress on the screen
+    last: null, // the newest decision, for undoing it while it is on its way
     card: null, // {row, index, slot, details}: what is on the screen
     since: 0, // when the card was shown
     hiddenFor: 0, // milliseconds the tab was out of sight since then
@@ -635,7 +637,7 @@
   function choices() {
     const { slot, details } = now.card;
     const likely = new Map(details ? details.proba : []);
-    const few = now.session.classes.length <= 9 ? now.session.classes : [];
+    const few = details && now.session.classes.length <= 9 ? now.session.classes : []; // no number changes its class once shown
     const names = [slot.given, slot.suggested, ...likely.keys(), ...few].filter((name) => name !== null && name !== undefined);
     return [...new Set(names)].slice(0, 9).map((name) => ({
       name,
@@ -844,6 +846,8 @@
     if (!now.progress) return;
     $("count").textContent = queue.told();
     const p = shownProgress();
+    if (JSON.stringify(p) === now.told) return;
+    now.told = JSON.stringify(p);
     const part = (value) => (p.cards ? (100 * value) / p.cards : 0);
     const [done, skipped] = $("meter").children;
     done.style.width = `${part(p.done)}%`;
