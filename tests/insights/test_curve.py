@@ -73,3 +73,11 @@ def test_labels_needed_by_hand():
     assert _solve(law, 100, 0.03) == np.inf  # below the floor
     told = _needed(law, np.tile(law, (5, 1)), 100, 0.01, 2.0, 0.9)
     assert told["labels"]["value"] == pytest.approx(100, abs=1) and told["cost"]["value"] == pytest.approx(200, abs=2)
+
+
+def test_few_numbers_that_predict_worse_than_their_mean_do_not_bend_the_law():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 12))
+    told = learning_curve(X, X @ rng.normal(size=12) + rng.normal(size=300), real=True, seconds=1)
+    measured, ahead = told["points"][-1], told["projection"][0]
+    assert told["points"][0]["labels"] >= 24 and ahead["value"] > measured["value"] - 0.1

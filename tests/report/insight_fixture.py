@@ -54,7 +54,7 @@ def curve(n: int, say: tuple[str, ...] = (), price: float | None = 0.5) -> dict[
         "metric": "accuracy", "method": said(say, "ridge regression", 5), "labels": n, "unlabelled": 0, "level": 0.9,
         "points": [at(n * share) for share in (0.1, 0.2, 0.4, 0.75)], "projection": [at(n * m) for m in (1, 1.5, 2, 4)],
         "next": [{"gain": 0.01, "labels": labels, "cost": None}, {"gain": 0.05, "labels": dict.fromkeys(labels)}],
-        "gains": [{"labels": 200, "value": 0.002, "low": 0.001, "high": 0.004}], "label_cost": price, "now": at(n),
+        "label_cost": price, "now": at(n),
     }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Action:
 def actions(info: Mapping[str, Any]) -> list[Action]:
     """Return what to do, first what is proven to pay most for the effort, then by severity, then the next round.
 
-    >>> [action.title for action in actions({"audit": {"findings": [{"next_step": "keep calm"}]}})]
+    >>> [action.title for action in actions({"audit": {"findings": [{"severity": "minor", "next_step": "keep calm"}]}})]
     ['Keep calm.']
     """
     found = [*_findings(info), *_labels(info), *_race(info)]
@@ -129,7 +129,7 @@ def _race(info: Mapping[str, Any]) -> Iterator[Action]:
         return
     if not advice and given.get("audit_only"):
         why = "This run looked at the labels only; a race tells which method copes best with them."
-        yield Action("Train a model", why, again(info, audit_only=False), 0.0, None, 2)
+        yield Action("Train a model", why, again(info, audit_only=False), 0.0, None, 1)
     elif advice.get("verdict") == "not raced" and (spent := number(info.get("budget_seconds"))):
         longer = f"{max(300, round(4 * spent / 60) * 60):g}s"
         why = "The time allowed no method beside the baseline."

@@ -28,7 +28,7 @@ def difference_write(metric: str, scale: Scale) -> Write:
     """Return how the ticks of a scale of differences are written: in points for shares, as few decimals as they need.
 
     >>> [difference_write("accuracy", Scale(-0.01, 0.02))(tick) for tick in (0.0, 0.01)]
-    ['0', '+1.0']
+    ['0', '+1']
     """
     unit = 100 if wording.is_share(metric) else 1
     ticks = scale.ticks()

@@ -49,7 +49,7 @@ def _slice(line: Mapping[str, Any], write: Any) -> Item | None:
 def _doubtful(lines: list[Mapping[str, Any]]) -> list[str]:
     """Say of slices where many errors are in flagged rows that the labels, not the model, may be wrong."""
     return [
-        f"{slice_name(line)}: {percent(share)} of its errors are in flagged rows, so the labels may be what is wrong."
+        f"Where {slice_name(line)}, {percent(share)} of the errors are in flagged rows: the labels may be what is wrong."
         for line in lines
         if (share := number(line.get("doubtful"))) is not None and share >= 0.25
     ]
