@@ -212,6 +212,34 @@ def test_the_command_takes_labels_in_and_hands_them_out(run_dir: Callable[..., P
     holder.close()
 
 
+def test_a_run_without_cards_or_without_a_label_column_says_so(run_dir: Callable[..., Path]) -> None:
+    run = run_dir("table")
+    info = json.loads((run / "run.json").read_text())
+    for column in info["data"]["columns"]:
+        column["role"] = "vote" if column["role"] == "label" else column["role"]
+    (run / "run.json").write_text(json.dumps(info))
+    review = Review(run, "Ann")
+    assert review.session()["next"] == f"labelwise review {run} --export corrected.parquet"
+    review.close()
+    for name in ("flagged.csv", "queries.csv"):
+        (run / name).unlink()
+    assert "nothing to review" in call(run, "--no-browser")
+    assert json.loads(call(run, "--no-browser", "--json"))["url"] is None
+
+
+def test_labels_of_whole_numbers_stay_whole_numbers(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"v": [0, 1, 2], "label": [1.0, 2.0, np.nan]})
+    decided = pd.DataFrame({"row": [1, 2], "label": ["1", "2"], "disputed": False, "annotators": "Ann", "at": "t"})
+    from labelwise.data.answers import with_answers
+
+    now, first, changed = with_answers(frame, "label", decided)
+    assert (first, changed) == (1, 1)
+    table = exchange._with_reviewers(frame, now, "label", decided)
+    table.to_parquet(tmp_path / "t.parquet")
+    assert table["label"].tolist() == [1, 1, 2]
+    assert table["label_before"].fillna(-1).tolist() == [-1, 2, -1]
+
+
 def test_a_missing_extra_is_named(run_dir: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 

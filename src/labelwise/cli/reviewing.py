@@ -27,12 +27,21 @@ def review(
         _checked_export(export, overwrite)
     desk = Review(run, annotator, holder="a review page" if export is None and import_ is None else "labelwise review")
     try:
-        if export is None and import_ is None:
+        if export is None and import_ is None and not len(desk.cards):
+            _nothing(desk, json=json)
+        elif export is None and import_ is None:
             _serve(desk, port, browser=browser, json=json)
         else:
             _exchange(desk, export, import_, json=json)
     finally:
         desk.close()
+
+
+def _nothing(desk: Review, *, json: bool) -> None:
+    if json:
+        _print_json({"run": str(desk.run), "url": None, "cards": 0, "decided": 0})
+    else:
+        print(f"There is nothing to review in {desk.run}: no label is flagged, and no row is asked for.")
 
 
 def _need_server() -> None:
@@ -136,7 +145,7 @@ def _decided(desk: Review) -> str:
     ]
     words = ", ".join(f"{count:,} {name}" for count, name in parts if count) or "none settled"
     torn = f" Disputed, and left as they were: {told['disputed']:,}." if told["disputed"] else ""
-    return f"Labels in all: {words}.{torn} Next: labelwise run {desk.run} --resume"
+    return f"Labels in all: {words}.{torn} Next: {desk.next}"
 
 
 def _count(desk: Review) -> int:

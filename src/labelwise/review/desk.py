@@ -77,13 +77,21 @@ class Review:
         """Whether labels are numbers."""
         return bool(self.info["data"].get("task") == "regression")
 
+    @property
+    def next(self) -> str:
+        """The command that uses the decisions: the next round, or an export where the run has no column to put them in."""
+        roles = {column.get("role") for column in self.info["data"].get("columns") or []}
+        if "label" in roles or not roles:
+            return f"labelwise run {self.run} --resume"
+        return f"labelwise review {self.run} --export corrected.parquet"
+
     # -- what the page shows
 
     def session(self) -> dict[str, Any]:
         """Return what is the same for all cards."""
         data, kinds = self.info["data"], self.cards.kinds
         return {
-            "id": self.store.id, "run": self.run.resolve().name, "next": f"labelwise run {self.run} --resume",
+            "id": self.store.id, "run": self.run.resolve().name, "next": self.next,
             "data": Path(str(data.get("source", ""))).name,
             "task": data.get("task", "classification"), "show": self.material.show,
             "classes": self.cards.classes[:MOST_CLASSES], "annotator": self.annotator,

@@ -75,7 +75,7 @@ def corrected(review: Review) -> pd.DataFrame:
     label, frame = data.roles.label, data.frame
     if label is None:
         label = _free("label", frame)
-        frame = frame.assign(**{label: pd.Series(data.given, dtype=object)})
+        frame = frame.assign(**{label: pd.Series(data.given.tolist())})  # numbers stay numbers
     decided = _decided(review, job.answers)
     decided = decided[decided["row"].between(0, len(frame) - 1)]
     final = decided[decided["label"].notna()]
