@@ -3,8 +3,8 @@
 ``python benchmarks/audit_gain.py [--seeds S ...] [--set NAME] [--defect NAME]`` prints Markdown rows. Half of each set is
 hidden from the audit and holds no defect: the true gain is what the defect's mending, as the finding names it, gains there,
 for the audit's own kind of model and, where mending changes labels or rows alone, for a random forest. Every promise made
-is counted, also of findings that are minor; an interval at 90 % covers when the gain measured on the hidden rows lies in it, after the
-sampling error of that measurement is added to its width (in squares).
+is counted, also of findings that are minor; an interval at 90 % covers when the gain measured on the hidden rows lies in it,
+after the error of that measurement is added to its width (in squares).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification, make_moons
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 
 from labelwise.audit import Finding, audit
 from labelwise.data.synthetic.label_noise import instance_noise, pair_noise, symmetric_noise
@@ -229,8 +230,6 @@ def copied(data: Split, seed: int) -> Iterator[Case]:
 
 def _best(data: Split, X: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Return the hits of the better of the smooth model and the nearest neighbour on the judged rows."""
-    from sklearn.neighbors import KNeighborsClassifier
-
     Z = scaled(np.vstack([X, data.hidden]))
     nearest = KNeighborsClassifier(1).fit(Z[: len(X)], y).predict(Z[len(X) :]) == data.truth
     smooth = kernel(data)(X, y)
@@ -348,8 +347,8 @@ def frame(cases: list[Case]) -> pd.DataFrame:
         [
             {
                 "defect": c.defect, "promised": c.promised.gain.value, "low": c.promised.gain.low,
-                "high": c.promised.gain.high, "true": c.true, "forest": c.forest, "severity": c.promised.severity,
-                "covers": covers(c),
+                "high": c.promised.gain.high, "true": c.true, "chance": c.chance, "forest": c.forest,
+                "severity": c.promised.severity, "covers": covers(c),
             }
             for c in cases
         ]

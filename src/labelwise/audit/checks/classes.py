@@ -58,7 +58,8 @@ def _told_apart(codes: Rows, proba: NDArray[np.floating], a: int, b: int) -> Est
     for own, other in ((a, b), (b, a)):
         rows, odds = members[own], len(members[own]) / len(members[other])
         sides.append(share(int((proba[rows, own] > odds * proba[rows, other]).sum()), len(rows)))
-    return Estimate(*(float(np.mean([side[end] for side in sides])) for end in range(3)), sides[0].level)
+    value, low, high = (float(np.mean([side[end] for side in sides])) for end in range(3))
+    return Estimate(value, low, high, sides[0].level)
 
 
 def _confused(study: Study, pair: tuple[int, int], apart: Estimate, grade: Severity) -> Finding:
