@@ -28,18 +28,17 @@ of the rows, and settings that take more are not chosen, whoever's they are."""
 FEWEST_ROWS = 1000
 """A race is not held on a part with fewer labelled rows than this."""
 GOOD_ROWS = 3000
-"""Nor with fewer than this only in order to compare more methods."""
+"""Nor with fewer than this only in order to compare more methods than one."""
 ENOUGH_FOLDS = 2
 """Folds of the first round that a method has to finish to be compared, where time is limited."""
-HOPE = 1.5
-"""The quickest challenger goes on even if it seems to need so many times the time that is left: nobody else would."""
 SLACK = 1.2
 """Fits are taken to be slower than before by this factor when it is decided who can go on."""
 TURNS = 3
-"""Times that the time set aside for first fits is granted, as long as no challenger has finished one."""
+"""Times that the time set aside for first fits is granted, as long as no challenger has finished one; always where fits are
+done one after the other in one process."""
 OTHERS = 10
 """How many times longer than its default the other settings of a method may take, before they are tried."""
-BASELINE_SHARE = 0.3
+BASELINE_SHARE = 0.25
 """Part of the time left that the draws of the baseline's hyper-parameters may take."""
 TUNING_SHARE = 0.5
 """Part of the time beyond one comparison of all methods that may be spent on drawing hyper-parameters."""
@@ -109,6 +108,11 @@ class Runner:
             return self.budget
         return self.pool.lanes * max(self.budget - STARTING, 0.5 * self.budget)
 
+    @property
+    def _stoppable(self) -> bool:
+        """Whether a fit that takes longer than it seemed can be stopped, so that it is no risk to begin it."""
+        return not self.pool.alone
+
     def _left(self, point: str) -> float:
         """Seconds up to the end, as the clock was at this point of the race."""
         return self._end - self.ledger.mark(f"clock | {point}")
@@ -136,13 +140,16 @@ class Runner:
         rates = sorted(e.rate for e in challengers if not e.out)
         folds, left = len(self.schedule.scoring[0]), self.pool.lanes * self._left("first fits") - reserve
         needed = self._round_rows() / folds * (sum(rates) + (min(folds, ENOUGH_FOLDS) - 1) * sum(rates[:2]))
-        self._shrink(SLACK * needed / max(left, 0.1 * self._capacity), GOOD_ROWS)
+        left = max(left, 0.1 * self._capacity)
+        self._shrink(SLACK * needed / left, GOOD_ROWS)
+        quickest = min(folds, ENOUGH_FOLDS) * sum(rates[:1]) * self._round_rows() / folds
+        self._shrink(SLACK * quickest / (TUNING_SHARE * left), FEWEST_ROWS)
         return True
 
     def _try_all(self, challengers: list[Entrant]) -> None:
         """Fit every challenger once; who takes more than its part of the time, or gets no turn, is dropped."""
         untried, turn = sorted(challengers, key=lambda e: COSTS.get(e.candidate.cost, 1)), 0
-        while untried and turn < TURNS and not any(e.counted and not e.out for e in challengers):
+        while untried and turn < TURNS and (self.pool.alone or not any(e.counted and not e.out for e in challengers)):
             allowed = Time(self._end, PROBE_SHARE, fair=1 / (1 + self._turns()), turn=turn)
             for entrant, fit in zip(untried, self._probe(untried, allowed), strict=True):
                 if fit.stopped and fit.seconds:
@@ -159,7 +166,7 @@ class Runner:
         standing = sorted((e for e in challengers if not e.out), key=lambda e: e.rate)
         for entrant in standing:
             needed, whole = entrant.rate * fold * self._turns(), entrant.rate * len(self.problem.y)
-            if needed > (HOPE * left if entrant is standing[0] else left):
+            if needed > left and not (entrant is standing[0] and self._stoppable):
                 after = f"it needs about {needed:.0f} s, and {left:.0f} s are left"
                 entrant.dropped = f"Dropped after its first fit: {after}."
             elif self.final_fit and whole > FINAL_SHARE * self.budget:
@@ -331,8 +338,8 @@ class Runner:
             more = 1 if number >= enough or (number == 0 and kept) else enough - number
             ahead = pairs[number : number + more]
             cost, turns = SLACK * entrant.cost(ahead), math.ceil(len(ahead) / self.pool.lanes)
-            last = not kept and entrant is running[-1]
-            if (cost <= left and cost / len(ahead) * turns <= wall) or (last and cost <= HOPE * SLACK * left):
+            last = not kept and entrant is running[-1] and self._stoppable  # nobody else would: try
+            if (cost <= left and cost / len(ahead) * turns <= wall) or last:
                 kept.append(entrant)
                 left -= cost
             elif number < enough:
