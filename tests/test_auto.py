@@ -61,8 +61,10 @@ def test_queries_say_why(raced):
 
 def test_what_is_shown_is_the_verdict(raced):
     assert raced.verdict_ in repr(raced)
-    shown = raced._repr_html_inner()
+    shown = raced._repr_html_()
     assert "<strong>" in shown and "ConfidentLearning" in shown
+    assert "nan" not in shown.split("<style")[0]
+    assert "<strong>" not in AutoClassifier()._repr_html_().split("<style")[0]
     assert "\n" not in repr(AutoClassifier())
 
 
@@ -82,7 +84,7 @@ def test_a_fitted_race_is_pickled_and_saved(raced, tmp_path):
 def test_hostile_names_are_escaped_in_html():
     auto = AutoClassifier(**PLAIN).fit(*IRIS)
     auto.verdict_ = "<script>alert(1)</script>"
-    assert "<script>alert" not in auto._repr_html_inner()
+    assert "<script>alert" not in auto._repr_html_()
 
 
 def test_without_a_race_it_is_the_tuned_baseline():

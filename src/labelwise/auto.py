@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import ClassifierTags, RegressorTags
+from sklearn.utils import ClassifierTags, RegressorTags, estimator_html_repr
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -29,6 +28,7 @@ from labelwise.base import UNLABELED, Card, Fields, InputError, Method, Positive
 from labelwise.baselines import Baseline, BaselineRegressor
 from labelwise.data.any_rows import RowReader
 from labelwise.data.labels import clean_labels
+from labelwise.display import panel
 from labelwise.supervision import Kind, Targets, encode_classes, infer
 from labelwise.supervision.classes import as_column
 
@@ -328,18 +328,22 @@ class Auto(Method, Fields):
         told = super().__repr__(N_CHAR_MAX=N_CHAR_MAX)
         return f"{told}\n{self.verdict_}" if hasattr(self, "verdict_") else told
 
-    def _repr_html_inner(self) -> str:
-        drawn = str(super()._repr_html_inner())
+    def _html_repr(self) -> str:
+        """Return scikit-learn's diagram for notebooks; once fitted, below the verdict and the leaderboard."""
         if not hasattr(self, "verdict_"):
-            return drawn
-        board = getattr(self, "leaderboard_", pd.DataFrame())
-        columns = [name for name in ("rank", "method", "score", "difference", "status") if name in board]
-        table = board[columns].to_html(index=False, float_format="{:.3f}".format, na_rep="") if len(board) else ""
-        return f"{drawn}<p><strong>{html.escape(self.verdict_)}</strong></p>{table}"
+            return super()._html_repr()
+        board = getattr(self, "leaderboard_", pd.DataFrame(columns=COLUMNS))[
+            ["method", "score", "difference", "status"]
+        ]
+        rows = board.astype(object).where(board.notna(), "").to_numpy().tolist()
+        result: RaceResult | None = getattr(self, "result_", None)
+        title = "baseline" if result is None else result.chosen.name
+        told = panel(title, lead=self.verdict_, table=(list(board.columns), rows))
+        return told + str(estimator_html_repr(self))
 
 
 class AutoClassifier(ClassifierMixin, Auto):  # type: ignore[misc]
-    """`Auto` for classes.
+    """Audits class labels and is the winner of a race, or the baseline: `Auto` for classes.
 
     Parameters and attributes are those of `Auto`.
 
@@ -355,7 +359,7 @@ class AutoClassifier(ClassifierMixin, Auto):  # type: ignore[misc]
 
 
 class AutoRegressor(RegressorMixin, Auto):  # type: ignore[misc]
-    """`Auto` for real targets.
+    """Audits real targets and is the winner of a race, or the baseline: `Auto` for numbers.
 
     Parameters and attributes are those of `Auto`.
 
