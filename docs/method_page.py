@@ -244,7 +244,7 @@ def claim_table(rows: list[dict[str, Any]]) -> list[str]:
         f"Measured by `make claims ROOM={rows[0]['room']}`;"
         f" [all of the room, with what was tried](../../claims/{rows[0]['room']}.md).",
         "A positive difference favours the method; the interval is a 95 % t interval over seeds.",
-        "", "| claim | baseline | method | difference | verdict |", "|---|---|---|---|---|",
+        "", "| claim | verdict | difference | baseline | method |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for row in rows:
         base, method = (mean(row["scores"][name]) for name in ("baseline", "method"))
@@ -254,9 +254,8 @@ def claim_table(rows: list[dict[str, Any]]) -> list[str]:
         )
         small = f"{cell(row['data'])}. Against {cell(row['baseline'])}; {cell(row['metric'])}; {len(row['seeds'])} seeds."
         claim = f"{cell(row['statement'])} <small>{small}</small>"
-        lines.append(
-            f"| {claim} | {base:.4g} | {method:.4g} | {gain} | {BADGES[row['verdict']]} |"
-        )
+        verdict = f"{BADGES[row['verdict']]} | {gain} | {base:.4g} | {method:.4g}"
+        lines.append(f"| {claim} | {verdict} |")
     return lines
 
 
