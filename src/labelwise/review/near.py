@@ -65,7 +65,8 @@ class Near:
         if not self._cosine:
             return Z
         norm = np.linalg.norm(Z, axis=1, keepdims=True)
-        return np.divide(Z, norm, out=np.zeros_like(Z), where=norm > 0)
+        unit: NDArray[np.float32] = np.divide(Z, norm, out=np.zeros_like(Z), where=norm > 0)
+        return unit
 
 
 def _one_kind(X: NDArray[np.float32]) -> bool:
