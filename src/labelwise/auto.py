@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin, RegressorMixin, clone
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import ClassifierTags, RegressorTags, estimator_html_repr
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from labelwise.advice import Candidate, Considered, RaceResult, considered, next_rows, race, shortlist
+from labelwise.advice.candidates import decided
 from labelwise.advice.noise import noise_to_correct
 from labelwise.advice.pool import SHORTEST
 from labelwise.advice.result import COLUMNS
@@ -314,8 +314,8 @@ class Auto(Method, Fields):
         if state.get("result_") is not None:
             result: RaceResult = state["result_"]
             state["result_"] = replace(
-                result, chosen=_plain(result.chosen, result.params),
-                baseline=_plain(result.baseline, result.baseline_params),
+                result, chosen=decided(result.chosen, result.params),
+                baseline=decided(result.baseline, result.baseline_params),
             )  # fmt: skip
         return state
 
@@ -410,12 +410,3 @@ def _longer(values: Any, name: str, n: int) -> Any:
     behind = {"trusted": [False] * n, "domains": ["pool"] * n, "groups": [f"pool row {i}" for i in range(n)]}[name]
     kind = bool if name == "trusted" else object
     return np.concatenate([np.asarray(values, dtype=kind), np.asarray(behind, dtype=kind)])
-
-
-def _plain(candidate: Candidate, params: dict[str, Any]) -> Candidate:
-    """Return a candidate that builds what it would with `params`, and can be pickled."""
-    return Candidate(candidate.name, partial(_copy, candidate.build(params)), {}, candidate.note)
-
-
-def _copy(estimator: Any, params: dict[str, Any]) -> Any:
-    return clone(estimator)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 ANSWERS = "answers.csv"
 REVIEW, FILE = "review", "file"
 """Where an answer came from: decisions of the review page are read anew every round, because they can be undone."""
-FREE = frozenset({"budget", "methods", "metric", "resume", "overwrite"})
+FREE = frozenset({"budget", "methods", "metric", "label_cost", "resume", "overwrite"})
 """Arguments that may differ from round to round."""
 
 
@@ -99,7 +99,7 @@ def _command(run: Path, info: dict[str, Any], changes: dict[str, Any]) -> dict[s
                 f"--resume: the run had {name}={command.get(name)!r}, now it is {value!r}. Leave it out: a round goes on "
                 "with the run's own arguments (budget, metric and method may differ)."
             )
-    return command | {name: asked[name] for name in ("budget", "methods", "metric") if name in asked}
+    return command | {name: asked[name] for name in ("budget", "methods", "metric", "label_cost") if name in asked}
 
 
 def job_of(run: str | Path) -> Job:

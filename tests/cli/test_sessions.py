@@ -116,7 +116,7 @@ def test_rounds_keep_every_answer(folder: Path) -> None:
     assert (answers == pd.read_csv(folder / "truth.csv")["kind"].iloc[answers.index]).all()
     assert pd.read_parquet(folder / "t.parquet")["kind"].notna().sum() == 18, "the table itself is never changed"
     page = (folder / "run" / "report.html").read_text()
-    assert 'id="rounds"' in page
+    assert 'id="rounds-title"' in page
     assert "20 labels of answers.csv" in page
     assert "--answers" not in page
     assert info["scores"]["table_labels"]["accuracy"]["value"] > 0.8

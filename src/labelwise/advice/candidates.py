@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import is_regressor
+from sklearn.base import clone, is_regressor
 
 from labelwise.advice.blend import Blend, BlendRegressor
 from labelwise.base import Method
@@ -139,6 +139,15 @@ def seeded(estimator: Any, random_state: int | None) -> Any:
     if "random_state" in parameters and parameters["random_state"] is None:
         estimator.set_params(random_state=random_state)
     return estimator
+
+
+def decided(candidate: Candidate, params: Params) -> Candidate:
+    """Return a candidate that builds what `candidate` would with `params`, whatever it is asked for, and can be pickled."""
+    return Candidate(candidate.name, partial(_copy, candidate.build(params)), {}, candidate.note)
+
+
+def _copy(estimator: Any, params: Params) -> Any:
+    return clone(estimator)
 
 
 def baseline_for(

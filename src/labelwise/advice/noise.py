@@ -26,7 +26,7 @@ def noise_to_correct(report: AuditReport) -> pd.DataFrame | None:
     DataFrame or None
         Rows (true classes) sum to 1.
     """
-    errors = [finding for finding in report.of_kind("label errors") if finding.severity in ("major", "critical")]
+    errors = [finding for finding in report.of_kind("label errors") if finding.by_evidence in ("major", "critical")]
     matrix = report.noise_matrix
     if not errors or matrix is None or len(matrix) > MOST_CLASSES_TO_CORRECT:
         return None

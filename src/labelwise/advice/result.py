@@ -120,7 +120,12 @@ class RaceResult:
 
     def _repr_html_(self) -> str:
         rows = [
-            (line["rank"], line["method"], Estimate(line["score"], line["score_low"], line["score_high"]), line["status"])
+            (
+                line["rank"],
+                line["method"],
+                Estimate(line["score"], line["score_low"], line["score_high"]),
+                line["status"],
+            )
             for line in self.leaderboard.head(10).to_dict("records")
         ]
         foot = f"{self.rows:,} rows, {self.folds} folds, {self.repeats} rounds, {self.seconds:.0f} s."

@@ -145,6 +145,8 @@ MAJOR, CRITICAL, NEGLIGIBLE = 0.01, 0.05, 0.003
 ``info``, if no more can be hoped for: a point decides between good models, five points between using one and not."""
 TRUST = frozenset({"leakage", "annotators", "poisoned pool", "open set", "unseen classes"})
 """Kinds whose severity stays that of the table: they decide whether scores, labels or the pool can be trusted at all."""
+BENDING = frozenset({"label errors", "conflicting labels"})
+"""Kinds that make scores wrong as well as models."""
 INFLATED = frozenset({"near duplicates"})
 """Kinds whose mending lowers a score that was too good: what counts is by how much."""
 
@@ -152,7 +154,8 @@ INFLATED = frozenset({"near duplicates"})
 def graded(finding: Finding) -> Finding:
     """Return the finding with the severity that its promised gain gives.
 
-    A kind that the table never calls critical is at most major.
+    A kind that the table never calls critical is at most major. Wrong labels (`BENDING`) are at most one step below what the
+    table says, whatever the gain: they also bend every score that is measured on them.
 
     >>> from labelwise.audit import Gain
     >>> weak = Finding(kind="outliers", severity="major", title="", summary="", evidence={}, next_step="",
@@ -166,6 +169,9 @@ def graded(finding: Finding) -> Finding:
     granted = by_gain(-high, -low) if finding.kind in INFLATED else by_gain(low, high)
     if granted == "critical" and RULES[finding.kind].critical is None:
         granted = "major"
+    if finding.kind in BENDING:
+        floor = SEVERITIES[max(SEVERITIES.index(finding.by_evidence) - 1, 0)]
+        granted = max(granted, floor, key=SEVERITIES.index)
     return replace(finding, severity=granted, severity_from="gain")
 
 

@@ -100,8 +100,9 @@ def _regressor(setting: Setting, y: np.ndarray, seed: int | None) -> Any:
 
 
 def _mlp(setting: Setting, y: np.ndarray, counts: np.ndarray, seed: int | None) -> dict[str, Any]:
-    # Early stopping holds a tenth of the rows out, stratified: possible only where every class can spare a row.
-    stop = bool(counts.min() >= 2 and len(y) >= 20 * len(counts))
+    # Early stopping holds a tenth of the rows out, stratified: every class must be able to spare a row. On few rows, with
+    # a step or two an epoch, it would end before anything is learned.
+    stop = bool(counts.min() >= 2 and len(y) >= max(2000, 20 * len(counts)))
     return {
         "hidden_layer_sizes": (setting.width,), "alpha": setting.penalty, "random_state": seed,
         "learning_rate_init": 3e-3, "early_stopping": stop, "n_iter_no_change": 5, "max_iter": 60 if stop else 100,

@@ -167,7 +167,9 @@ def methods(
     task: Annotated[str | None, typer.Option(help="classification, regression or multi-label.")] = None,
     room: Annotated[str | None, typer.Option(help="noisy, semi_supervised, weak, shift ...")] = None,
     kind: Annotated[str | None, typer.Option(help="learner, estimator, post-hoc, loss or diagnostic.")] = None,
-    run: Annotated[str | None, typer.Option(help="A run: which methods raced there, and why the others did not.")] = None,
+    run: Annotated[
+        str | None, typer.Option(help="A run: which methods raced there, and why the others did not.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """List the methods, and filter them; with --run, say why each raced there or did not."""

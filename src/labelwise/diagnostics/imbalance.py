@@ -52,8 +52,10 @@ class Imbalance(Method, Fields):
         self.check_fields()
         n = np.asarray(counts)
         if n.ndim != 1 or not np.issubdtype(n.dtype, np.integer) or not (n > 0).any() or (n < 0).any():
+            found = f"{n.dtype} of shape {n.shape}, the first {n.ravel()[:5].tolist()}"
             raise InputError(
-                f"counts must be whole numbers (K,) from 0, one of them above 0. Got {counts!r}: pass rows a class."
+                f"counts must be whole numbers (K,) from 0, one of them above 0: the rows of each class. Got {found}. "
+                "Of labels, pass np.unique(y, return_counts=True)[1]."
             )
         present = n[n > 0]
         strict = 1 - (1 - self.level) / max(1, len(present) - 1)
