@@ -24,13 +24,14 @@ from labelwise.advice.result import COLUMNS
 from labelwise.advice.score import choose
 from labelwise.advice.workers import warm_up
 from labelwise.audit import Finding, audit
-from labelwise.base import UNLABELED, Card, Fields, InputError, Method, Positive, Range
+from labelwise.base import Card, Fields, InputError, Method, Positive, Range
 from labelwise.baselines import Baseline, BaselineRegressor
 from labelwise.data.any_rows import RowReader
 from labelwise.data.labels import clean_labels
 from labelwise.display import panel
 from labelwise.supervision import Kind, Targets, encode_classes, infer
 from labelwise.supervision.classes import as_column
+from labelwise.supervision.pool import targets_with_pool, values_with_pool
 
 Task = Literal["classification", "regression"]
 
@@ -169,8 +170,8 @@ class Auto(Method, Fields):
         beside = {"groups": groups, "domains": domains, "trusted": trusted}
         if pool is not None:
             more = self.reader_.read_rows(pool, self)
-            rows, targets = np.concatenate([rows, more]), _with_pool(targets, len(more))
-            beside = {name: _longer(value, name, len(more)) for name, value in beside.items()}
+            rows, targets = np.concatenate([rows, more]), targets_with_pool(targets, len(more))
+            beside = {name: values_with_pool(value, name, len(more)) for name, value in beside.items()}
         self._refuse_choices(targets, rows.ndim == 4)
         self._audit(rows, targets, beside, seed, started)
         self._race(rows, targets, beside, seed, started)
@@ -392,21 +393,3 @@ def _real(y: Any) -> NDArray[np.float64]:
     except (TypeError, ValueError) as error:
         raise InputError(f"y must hold numbers, NaN where the target is missing. {error}.") from error
     return as_column(numbers, "y") if numbers.ndim == 2 and numbers.shape[1] == 1 else numbers
-
-
-def _with_pool(targets: Targets, n: int) -> Targets:
-    """Return the targets with `n` unlabelled rows behind them."""
-    if targets.kind is Kind.REAL:
-        values = targets.need("values")
-        return infer(np.concatenate([values, np.full((n, *values.shape[1:]), np.nan)]), kind=Kind.REAL)
-    codes = np.concatenate([targets.need("codes"), np.full(n, UNLABELED)])
-    return replace(infer(codes, kind=Kind.CLASSES), classes=targets.classes, codes=codes)
-
-
-def _longer(values: Any, name: str, n: int) -> Any:
-    """Return row-wise values with those of `n` pool rows: not trusted, a source of their own, each its own group."""
-    if values is None:
-        return None
-    behind = {"trusted": [False] * n, "domains": ["pool"] * n, "groups": [f"pool row {i}" for i in range(n)]}[name]
-    kind = bool if name == "trusted" else object
-    return np.concatenate([np.asarray(values, dtype=kind), np.asarray(behind, dtype=kind)])

@@ -89,7 +89,7 @@ class ExtendAndEnsemble(ClassifierMixin, Method, Fields):  # type: ignore[misc]
     random_state: int | np.random.RandomState | None = None
 
     card = Card(
-        paper=134, year=2021, kind="estimator", cost="light", race=True,
+        paper=134, year=2021, kind="estimator", cost="heavy", race=True,
         handles=frozenset({"few labels", "missing labels", "imbalance"}),
         reference="Bloch, Brüngel and Friedrich, Boosting EfficientNets Ensemble Performance via Pseudo-Labels, 2021.",
     )  # fmt: skip

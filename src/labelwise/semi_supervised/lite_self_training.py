@@ -116,7 +116,7 @@ class LiteSelfTraining(Stages):
     ratio: Annotated[int, Count] = 2
 
     card = Card(
-        paper=148, year=2022, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="light", race=True,
+        paper=148, year=2022, kind="learner", handles=frozenset({"few labels", "missing labels"}), cost="heavy", race=True,
         reference="Wang et al., LiST: Lite Prompted Self-training Makes Parameter-Efficient Few-shot Learners, 2022.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

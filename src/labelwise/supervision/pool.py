@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from scipy import sparse
 
 from labelwise.base import UNLABELED, InputError
 from labelwise.supervision.classes import encode_classes
+from labelwise.supervision.reading import infer
+from labelwise.supervision.targets import Kind, Targets
 
 AnyArray = NDArray[Any]
 
@@ -111,3 +114,21 @@ def check_every_class(y: Any) -> None:
             f"y has {len(categories)} categories but no labelled row of {empty[:5]} ({labelled} rows are labelled). "
             "Label at least one row of each, or drop the category."
         )
+
+
+def targets_with_pool(targets: Targets, n: int) -> Targets:
+    """Return the targets with `n` unlabelled rows behind them."""
+    if targets.kind is Kind.REAL:
+        values = targets.need("values")
+        return infer(np.concatenate([values, np.full((n, *values.shape[1:]), np.nan)]), kind=Kind.REAL)
+    codes = np.concatenate([targets.need("codes"), np.full(n, UNLABELED)])
+    return replace(infer(codes, kind=Kind.CLASSES), classes=targets.classes, codes=codes)
+
+
+def values_with_pool(values: Any, name: str, n: int) -> Any:
+    """Return row-wise values with those of `n` pool rows: not trusted, a source of their own, each its own group."""
+    if values is None:
+        return None
+    behind = {"trusted": [False] * n, "domains": ["pool"] * n, "groups": [f"pool row {i}" for i in range(n)]}[name]
+    kind = bool if name == "trusted" else object
+    return np.concatenate([np.asarray(values, dtype=kind), np.asarray(behind, dtype=kind)])
