@@ -15,7 +15,7 @@ from tests.review.runs import many_flags
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not CAN_BROWSE, reason=WHY_NOT)]
 
-AXE_PLACES = ("axe_playwright_python/axe.min.js", "axe_selenium_python/node_modules/axe-core/axe.min.js")
+AXE_PLACES = ("axe_core_python/axe.min.js", "axe_playwright_python/axe.min.js")
 RUN_AXE = """
 const done = arguments[arguments.length - 1];
 axe.run(document, {resultTypes: ["violations"]})
@@ -52,7 +52,7 @@ def _in_package(place: str) -> Path | None:
     return file if file is not None and file.is_file() else None
 
 
-NO_AXE = "needs axe 4 or newer: name its axe.min.js in LABELWISE_AXE, or install axe-playwright-python"
+NO_AXE = "needs axe 4 or newer: name its axe.min.js in LABELWISE_AXE, or install axe-core-python"
 needs_axe = pytest.mark.skipif(axe() is None, reason=NO_AXE)
 
 
