@@ -212,8 +212,8 @@ def page(results: Sequence[dict[str, Any]], left: Sequence[str]) -> str:
               "difference to the baseline, points | seconds |", "|" + "---|" * 11]  # fmt: skip
     lines += [_line(result) for result in results]
     minutes = sum(result["seconds"] for result in results) / 60
-    lines += ["", f"`Auto` took {minutes:.0f} minutes for the {len(results)} problems; results of an earlier run are kept and not "
-              "measured again."]  # fmt: skip
+    told = f"`Auto` took {minutes:.0f} minutes for the {len(results)} problems"
+    lines += ["", f"{told}; results of an earlier run are kept and not measured again."]
     return "\n".join([*lines, *([""] if left else []), *(f"- {text}" for text in left)])
 
 
