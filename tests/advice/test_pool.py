@@ -249,15 +249,19 @@ def test_workers_end_with_the_race(running):
 
 def test_an_interruption_ends_a_fit_that_is_under_way(running, tmp_path):
     mark = tmp_path / "pid"
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever a test before has left
 
     def act():
         mark.write_text(str(os.getpid()))
         time.sleep(60)
 
-    with pytest.raises(KeyboardInterrupt), pool(acting("waits", act), BAYES) as two:
-        timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
-        threading.Thread(target=lambda: (_until(mark), timer.start()), daemon=True).start()
-        two.run([task(acting("waits", act)), task(BAYES)])
+    try:
+        with pytest.raises(KeyboardInterrupt), pool(acting("waits", act), BAYES) as two:
+            timer = threading.Timer(0.5, signal.raise_signal, [signal.SIGINT])
+            threading.Thread(target=lambda: (_until(mark), timer.start()), daemon=True).start()
+            two.run([task(acting("waits", act)), task(BAYES)])
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert gone(int(mark.read_text()))
 
 

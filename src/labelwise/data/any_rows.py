@@ -35,7 +35,7 @@ class RowReader(Fields):
     --------
     >>> reader = RowReader()
     >>> reader.fit_rows(pd.DataFrame({"size": [1.0, None, 3.0], "colour": ["red", "white", "red"]})).shape
-    (3, 4)
+    (3, 3)
     """
 
     random_state: int | None = 0

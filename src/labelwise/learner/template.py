@@ -222,8 +222,10 @@ class Learner(Method, Fields):
             raise InputError(f"domains has {len(np.asarray(domains))} entries but X has {n_rows} rows.")
 
 
-def own_network(net: nn.Module, data: Data, outputs: int) -> nn.Module:
+def own_network(net: nn.Module, data: Data, outputs: int | tuple[int, ...]) -> nn.Module:
     """Return a copy of a user's network, with a head of `outputs` scores where it asks for one.
+
+    `outputs` is the number of scores of a row, or their shape.
 
     Raises
     ------
@@ -231,18 +233,19 @@ def own_network(net: nn.Module, data: Data, outputs: int) -> nn.Module:
         When it does not map rows to so many scores.
     """
     example = data.batch(torch.arange(min(2, len(data)), device=data.x.device)).x
-    if hasattr(net, "for_outputs"):
+    if hasattr(net, "for_outputs") and isinstance(outputs, int):
         return net.for_outputs(outputs, example)  # type: ignore[no-any-return, operator]
     made = deepcopy(net)
     with torch.no_grad():
         scores = made.eval()(example)
     made.train(net.training)
     found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-    if found != (len(example), outputs):
+    wanted = (len(example), *(outputs if isinstance(outputs, tuple) else (outputs,)))
+    if found != wanted:
+        each = math.prod(wanted[1:])
         raise InputError(
-            f"net: {type(net).__name__} must map {len(example)} rows to {outputs} scores each, shape "
-            f"({len(example)}, {outputs}). Got {found}. Change its last layer, or pass nets.Joined(features), which makes "
-            "one that fits."
+            f"net: {type(net).__name__} must map {len(example)} rows to {each} scores each, shape {wanted}. Got {found}. "
+            "Change its last layer, or pass nets.Joined(features), which makes one that fits."
         )
     return made
 

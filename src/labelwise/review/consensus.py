@@ -87,8 +87,8 @@ def agreement(votes: list[Codes]) -> dict[str, Any] | None:
 
     Examples
     --------
-    >>> agreement([np.array([0, 1, 1, -1], np.int32), np.array([0, 1, 0, 1], np.int32)])["kappa"].round(2)
-    np.float64(0.4)
+    >>> round(agreement([np.array([0, 1, 1, -1], np.int32), np.array([0, 1, 0, 1], np.int32)])["kappa"], 2)
+    0.4
     """
     from scipy.stats import binomtest
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from labelwise.base import Card, Count, Fraction, InputError, NonNegative, Positive, Range
 from labelwise.learner import Learner
+from labelwise.learner.template import own_network
 from labelwise.parts.interval import spread
 from labelwise.semi_supervised.heatmaps import STRONG, decode, encode, strong, turns, warp
 from labelwise.training import Batch, Data, Phase, Train, endless, shuffled
@@ -150,7 +151,7 @@ class MultiPathConsistency(RegressorMixin, Learner):  # type: ignore[misc]
     def build(self, data: Data) -> None:
         """Make a network of heatmaps, or copy the user's."""
         if isinstance(self.net, nn.Module):
-            super().build(data)
+            self.net_ = own_network(self.net, data, (self.n_outputs_, *self.size_))
         elif self.net in ("auto", "conv"):
             self.net_ = HeatmapNet(data.x.shape[1], self.n_outputs_, self.size_)
         else:

@@ -103,7 +103,7 @@ def check_every_class(y: Any) -> None:
         Naming the categories, and how many rows are labelled.
     """
     categories = getattr(getattr(y, "dtype", None), "categories", None)
-    if categories is None or not hasattr(categories, "__iter__"):  # polars' Categorical shares its categories
+    if categories is None or not hasattr(categories, "__len__"):  # polars' Categorical shares its categories
         return
     labels = y.to_list() if hasattr(y, "to_list") else list(y)
     seen = {label for label in labels if label is not None and label == label}
