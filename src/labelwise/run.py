@@ -27,6 +27,10 @@ from labelwise.session import ANSWERS, settled, this_round, trusting
 __all__ = ["Job", "Listener", "Understood", "prepare", "run"]
 
 
+GAINS_SHARE = 0.15
+"""Part of the race's budget that the audit may take beside it to learn what mending the findings promises."""
+
+
 class Listener:
     """Hears what a run does; the command line shows it, the default stays silent."""
 
@@ -127,7 +131,8 @@ def _audit(job: Job, data: Understood, tell: Listener) -> AuditReport:
     budget, targets = max(20.0, job.budget), trusting(data.targets, job.answers)
     report = audit(
         data.X, targets, splits=splits, domains=_domains(data), texts=texts, random_state=job.seed,
-        time_budget=budget, progress=lambda text, share: tell.step("audit", share, text),
+        time_budget=budget, gains=min(20.0, GAINS_SHARE * job.budget),
+        progress=lambda text, share: tell.step("audit", share, text),
     )  # fmt: skip
     tell.step("audit", 1.0)
     return settled(report, job.answers)

@@ -29,7 +29,7 @@ def audit(
     texts: Sequence[str | None] | NDArray[Any] | None = None,
     feature_names: Sequence[str] | None = None,
     exact: bool | Literal["auto"] = "auto",
-    gains: bool = True,
+    gains: bool | float = True,
     random_state: int | None = 0,
     time_budget: float | None = None,
     progress: Callable[[str, float], None] | None = None,
@@ -58,8 +58,8 @@ def audit(
         Whether neighbours are searched exactly, by default only where that takes seconds; otherwise with a measured
         recall of at least 0.95.
     gains
-        Whether to simulate what mending each finding promises (a second or two); severities follow from it where it can
-        be learned, otherwise from a table.
+        Whether to simulate what mending each finding promises (a second or two), or the most seconds to spend on it, the
+        worst findings first; severities follow from it where it can be learned, otherwise from a table.
     random_state
         Seed of folds, subsamples and permutations. The same seed gives the same report.
     time_budget
@@ -109,9 +109,10 @@ def audit(
             checked[name] = "found" if found else "nothing found"
         findings += found
         seconds[name] = time.monotonic() - begun
-    if gains:
-        findings = promised(study, findings, seconds)
     findings.sort(key=_urgency)
+    if gains:
+        findings = promised(study, findings, seconds, *([] if gains is True else [gains]))
+        findings.sort(key=_urgency)
     return AuditReport(
         findings, checked, study.noise_matrix, study.noise_interval, study.precision_curve, study.label_quality, seconds
     )

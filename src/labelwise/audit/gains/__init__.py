@@ -53,13 +53,15 @@ SECONDS = 20.0
 """The same where there is no budget."""
 
 
-def promised(study: Study, findings: Iterable[Finding], seconds: dict[str, float]) -> list[Finding]:
+def promised(
+    study: Study, findings: Iterable[Finding], seconds: dict[str, float], most: float = SECONDS
+) -> list[Finding]:
     """Return the findings with what mending them promises, or why that is not known, and severities that follow.
 
-    The time of each is added to that of its check in `seconds`.
+    The time of each is added to that of its check in `seconds`; together they take at most about `most` seconds.
     """
     start = time.monotonic()
-    allowed = min(SECONDS, SHARE_OF_TIME * study.remaining)
+    allowed = min(most, SHARE_OF_TIME * study.remaining)
     told = []
     for finding in findings:
         study.step(f"gain of mending {finding.kind}")
