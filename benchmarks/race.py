@@ -95,7 +95,7 @@ def speed(found: dict[str, Set]) -> None:
 def main() -> None:
     """Run all races and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--budgets", type=float, nargs="+", default=[10.0, 30.0, 60.0])
+    parser.add_argument("--budgets", type=float, nargs="+", default=[10.0, 30.0])
     wanted = parser.parse_args().budgets
     started = time.perf_counter()
     place = home()
