@@ -88,7 +88,7 @@ def test_killed_in_the_middle_and_resumed(tmp_path, sent):
     process.send_signal(sent)
     assert process.wait(30) != 0
     pids = [int(path.name[4:]) for path in folder.glob("pid-*")]
-    assert len(pids) >= 2
+    assert pids  # as many as there are cores for this process
     until(lambda: not any(map(lives, pids)), 20)
     until(lambda: not list((folder / "tmp").glob("labelwise-*")), 20)
     before = {key: fit for key, fit in fits(folder).items() if fit.get("seconds")}
