@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -84,11 +85,11 @@ def test_killed_in_the_middle_and_resumed(tmp_path, sent):
     """The kill comes while two workers fit; what was done is not done again, and the end is that of one run."""
     folder, other = tmp_path / "killed", tmp_path / "whole"
     process = start(folder, 1.0, 2)
-    until(lambda: sum("slow" in key for key in fits(folder)) >= 3)
+    until(lambda: sum("slow" in key for key in fits(folder)) >= 3 and len([*folder.glob("pid-*")]) >= 2)
     process.send_signal(sent)
     assert process.wait(30) != 0
     pids = [int(path.name[4:]) for path in folder.glob("pid-*")]
-    assert pids  # as many as there are cores for this process
+    assert len(pids) >= 2
     until(lambda: not any(map(lives, pids)), 20)
     until(lambda: not list((folder / "tmp").glob("labelwise-*")), 20)
     before = {key: fit for key, fit in fits(folder).items() if fit.get("seconds")}
@@ -101,12 +102,18 @@ def test_killed_in_the_middle_and_resumed(tmp_path, sent):
 
 
 @pytest.mark.slow
-def test_where_nothing_can_be_forked_every_worker_is_started_for_itself(monkeypatch):
+@pytest.mark.parametrize("forks", sorted({False, workers.FORKS}))
+@pytest.mark.parametrize("deep", [False, True])
+def test_workers_of_every_system_and_below_a_folder_with_a_long_name(monkeypatch, tmp_path, forks, deep):
+    """Each started for itself where nothing can be forked; over a port where a socket's name would be too long."""
     from sklearn.naive_bayes import GaussianNB
 
     from labelwise.advice import Candidate
 
-    home = workers.Home(forks=False)
+    if deep:
+        (tmp_path / ("deep" * 30)).mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("deep" * 30)))
+    home = workers.Home(forks=forks)
     monkeypatch.setattr(workers, "home", lambda: home)
     X = np.random.default_rng(0).normal(size=(60, 3))
     problem = Problem.read(X, (X[:, 0] > 0).astype(int))
@@ -126,6 +133,7 @@ def test_where_nothing_can_be_forked_every_worker_is_started_for_itself(monkeypa
     assert done["slow"].stopped
     assert all(done[task.key].scored for task in tasks)
     assert pids
+    assert pool.notes == []
     home.close()
     assert not home.folder.exists()
     assert all(child.poll() is not None for child in home.children)

@@ -31,6 +31,7 @@ def raced(rate, seed):
 
 def check(rate, seed):
     result, baseline, (X, truth) = raced(rate, seed)
+    """Check the outcome of a race, and return its verdict."""
     winner = result.chosen.name.removesuffix(" + baseline")
     gain = result.chosen.build({}).fit(*_rows(seed, rate)).score(X, truth) - baseline.score(X, truth)
     if rate:
@@ -38,11 +39,9 @@ def check(rate, seed):
         assert "noise" in catalogue.find(winner).handles
         assert gain > 0.05
     else:
-        assert winner in (
-            "baseline",
-            "Classifier",
-        )  # a plain network, or its average with the baseline, may well be better
-        assert gain > -0.01
+        assert winner in ("baseline", "Classifier")  # no method against noise; a plain network may be as good
+        assert gain > -0.005
+    return result.verdict
 
 
 def _rows(seed, rate):
@@ -58,6 +57,12 @@ def test_noise_robust_where_there_is_noise_and_plain_where_not(rate):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 5))
-@pytest.mark.parametrize("rate", [0.0, 0.3, 0.4])
+@pytest.mark.parametrize("rate", [0.3, 0.4])
 def test_on_more_draws(rate, seed):
     check(rate, seed)
+
+
+@pytest.mark.slow
+def test_without_noise_the_baseline_is_kept_but_for_chance():
+    """At a nominal rate of one in ten, one race of five may go to a method that is as good."""
+    assert [check(0.0, seed) for seed in range(5)].count("baseline kept") >= 4

@@ -89,11 +89,15 @@ def test_attacked_rows_get_a_larger_share_and_the_classifiers_are_left_alone(pai
             assert b.requires_grad
 
 
-def test_it_is_more_accurate_than_the_robust_and_more_robust_than_the_accurate_classifier(pair, gated) -> None:
+def test_it_is_more_accurate_than_the_robust_and_more_robust_than_the_accurate_classifier(pair) -> None:
+    """With a robust classifier trained long enough that no rounding of training decides."""
+    hardened = {"radius": 0.1, "ascents": 4, "random_state": 0}
+    robust = AdversarialTraining(net=NET, train=Train(epochs=30, lr=5e-3), **hardened).fit(X[FIT], Y[FIT])
+    gated = GatedSmoothing(accurate=pair[0], robust=robust, train=Train(epochs=8), **hardened).fit(X[FIT], Y[FIT])
     diagnostic = RobustAccuracy(radius=0.1, ascents=10, random_state=0)
-    plain, hard, mixed = (diagnostic.measure(model, X[TEST], Y[TEST]) for model in (*pair, gated))
+    plain, hard, mixed = (diagnostic.measure(model, X[TEST], Y[TEST]) for model in (pair[0], robust, gated))
     assert mixed.clean.value >= hard.clean.value - 0.01
-    assert mixed.robust.value > plain.robust.value  # by 0.07 to 0.2, from processor to processor
+    assert mixed.robust.value > plain.robust.value + 0.1
 
 
 def test_bad_input_is_told(pair) -> None:

@@ -41,16 +41,14 @@ def test_hard_targets_are_the_teachers_labels() -> None:
 def test_the_teacher_is_trained_on_the_labels_and_then_left_alone() -> None:
     """With a shorter stage 3 the teacher is the same."""
     net, y = MLP(64, 10, hidden=(32,)), few(6)
-    short = PseudoLabelPretraining(net=net, **{**SMALL, "train": Train(epochs=1, batch_size=50, lr=3e-3)}).fit(
-        X[:400], y
-    )
-    long = PseudoLabelPretraining(net=net, **SMALL).fit(X[:400], y)
+    learned = {**SMALL, "finetune_epochs": 60}
+    brief = Train(epochs=1, batch_size=50, lr=3e-3)
+    short = PseudoLabelPretraining(net=net, **{**learned, "train": brief}).fit(X[:400], y)
+    long = PseudoLabelPretraining(net=net, **learned).fit(X[:400], y)
     for first, second in zip(short.teacher_.parameters(), long.teacher_.parameters(), strict=True):
         torch.testing.assert_close(first, second)
     fitted = long._forward(torch.tensor(X[:400], dtype=torch.float32), long.teacher_).argmax(1).numpy()
-    assert (fitted == y)[
-        y >= 0
-    ].mean() > 0.6  # chance is 0.1; how far 15 epochs get differs from processor to processor
+    assert (fitted == y)[y >= 0].mean() > 0.9
 
 
 def test_teacher_and_student_start_from_the_same_original_weights() -> None:

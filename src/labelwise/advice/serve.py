@@ -37,6 +37,7 @@ def main(address: Any, key: bytes, role: str, folder: str) -> None:
     Who outlives it tidies up: `folder` is deleted.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the starting process decides what an interruption means
+    address = tuple(address) if isinstance(address, list) else address  # a port, as JSON has it
     connection = Client(address, authkey=key)
     (nursery if role == "nursery" else work)(connection, address, key, folder)
 

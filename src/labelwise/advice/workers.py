@@ -33,6 +33,8 @@ from labelwise.advice.problem import Problem
 from labelwise.advice.serve import CANDIDATES, PROBLEM
 
 FORKS = sys.platform.startswith("linux")
+LONGEST_ADDRESS = 100
+"""Bytes; systems allow names of sockets of 103 and more."""
 ONE_THREAD = {
     f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS", "NUMBA", "VECLIB", "NUMEXPR")
 } | {"VECLIB_MAXIMUM_THREADS": "1", "LOKY_MAX_CPU_COUNT": "1", "TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
@@ -81,9 +83,8 @@ class Home:
     def __init__(self, forks: bool = FORKS) -> None:
         self.owner, self.forks = os.getpid(), forks
         self.folder = Path(tempfile.mkdtemp(prefix="labelwise-"))
-        address = str(self.folder / "socket") if hasattr(os, "killpg") else None
         self.key = os.urandom(32)
-        self.listener = Listener(address, authkey=self.key, backlog=64)
+        self.listener = Listener(self._address(), authkey=self.key, backlog=64)
         self.calls: SimpleQueue[tuple[Any, int]] = SimpleQueue()
         self.nursery: Any = None
         self.races = 0
@@ -93,6 +94,13 @@ class Home:
         threading.Thread(target=self._accept, daemon=True, name="labelwise workers").start()
         if forks:
             self._start("nursery")
+
+    def _address(self) -> Any:
+        """Return where to listen: a file of our folder, or a loopback port where its name would be too long for a socket."""
+        if not hasattr(os, "killpg"):
+            return None
+        file = str(self.folder / "socket")
+        return file if len(os.fsencode(file)) <= LONGEST_ADDRESS else ("127.0.0.1", 0)
 
     @property
     def alive(self) -> bool:
