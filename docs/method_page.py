@@ -12,6 +12,7 @@ from markup import cell, definitions, inline, items, prose, split
 from wording import BADGES, COSTS, KINDS, NEEDS, PROBLEMS, READS, VERDICTS
 
 from labelwise import catalogue
+from labelwise.advice.shortlist import obstacle
 from labelwise.catalogue import Entry
 
 HIDDEN = ("---", "hide: [navigation]", "---", "")
@@ -135,16 +136,8 @@ def how(entry: Entry) -> str:
 
 def races(entry: Entry) -> bool:
     """Say whether the command line can enter the method in a race by name."""
-    drop_in = (
-        entry.kind == "loss"
-        and entry.task == "classification"
-        and entry.name != "CrossEntropy"
-    )
-    return (
-        (entry.race or drop_in)
-        and not entry.needs
-        and bool(entry.supervision & {"classes", "real"})
-    )
+    real = "classes" not in entry.supervision
+    return not all(obstacle(entry, real, image) for image in (False, True))
 
 
 def when_not(entry: Entry) -> list[str]:
@@ -157,6 +150,7 @@ def when_not(entry: Entry) -> list[str]:
         f"`{package}` is not installed: it cannot do without."
         for package in sorted(entry.requires)
     ]
+    lines += [f"In races: {entry.apart}"] if entry.apart else []
     for row in rows_of(entry):
         if row["verdict"] != "shown":
             lines.append(

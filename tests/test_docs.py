@@ -134,7 +134,8 @@ def test_pages_say_what_was_measured():
 def test_what_is_said_to_race_may_race(entry):
     from labelwise.advice import shortlist
 
-    candidates = shortlist([], real=entry.task == "regression", names=[entry.name])
+    image, real = "pictures" in entry.needs, entry.task == "regression"
+    candidates = shortlist([], real=real, image=image, names=[entry.name])
     assert [candidate.name for candidate in candidates] == [entry.name]
 
 
