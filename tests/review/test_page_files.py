@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 import labelwise
+from labelwise.report.page import render, theme
+from labelwise.report.reading import read_run
+from labelwise.review import pages
 
 PACKAGE = Path(labelwise.__file__).parent
 HTML, STYLE, SCRIPT = (
@@ -47,11 +50,14 @@ def test_every_class_the_script_gives_has_a_look():
     assert {name for name in given - without if not re.search(rf"\.{re.escape(name)}\b", STYLE)} == set()
 
 
-def test_the_page_has_its_colours_and_type_from_the_report():
-    def root(text):
-        return {one.strip() for one in re.search(r":root \{(.*?)\n\}", text, re.DOTALL).group(1).split(";")}
-
-    assert len(root(STYLE)) > 15 and root(STYLE) <= root((PACKAGE / "report" / "page.css").read_text(encoding="utf-8"))
+def test_the_page_has_its_colours_and_type_from_the_report(tmp_path):
+    """One style sheet gives both their looks, and every variable that is used is there."""
+    assert pages.page().count(theme()) == 1
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    assert render(read_run(tmp_path)).count(theme()) == 1
+    there = set(re.findall(r"(--[\w-]+):", theme() + STYLE + SCRIPT))
+    assert set(re.findall(r"var\((--[\w-]+)", STYLE)) <= there
+    assert not re.search(r"--(page|ink|accent|serif):", STYLE), "those come from the theme"
 
 
 def test_the_help_names_every_key():

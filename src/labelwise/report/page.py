@@ -19,12 +19,17 @@ from labelwise.report.svg import foreign
 
 def render(run: Run) -> str:
     """Return the whole page as text; every string that is not markup made by this package is escaped."""
-    style, script = _asset("page.css"), _asset("page.js")
+    style, script = theme() + _asset("page.css"), _asset("page.js")
     return (
         _environment()
         .get_template("page.html.jinja")
         .render(**sections(run), style=Markup(style), script=Markup(script), policy=_policy(style, script))
     )
+
+
+def theme() -> str:
+    """Return the colours and letters that all our pages share, as a style sheet."""
+    return _asset("theme.css")
 
 
 @cache

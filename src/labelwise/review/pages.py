@@ -7,20 +7,15 @@ import hashlib
 import re
 from pathlib import Path
 
+from labelwise.report.page import theme
+
 HERE = Path(__file__).parent
-PLACEHOLDER = (
-    "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>labelwise review</title></head>"
-    "<body><h1>labelwise review</h1><p>The page's files are missing from this installation.</p></body></html>"
-)
 
 
 def page(folder: Path = HERE) -> str:
-    """Return the page with its style and script inside; a plain notice where the files are missing."""
-    files = [folder / name for name in ("page.html", "page.css", "page.js")]
-    if not all(file.is_file() for file in files):
-        return PLACEHOLDER
-    html, style, script = (file.read_text(encoding="utf-8") for file in files)
-    return html.replace("{{style}}", style).replace("{{script}}", script)
+    """Return the page with its style and script inside."""
+    html, style, script = ((folder / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js"))
+    return html.replace("{{style}}", theme() + style).replace("{{script}}", script)
 
 
 def policy(html: str) -> str:
