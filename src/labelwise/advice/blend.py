@@ -109,9 +109,12 @@ class BlendRegressor(Method, RegressorMixin, Average):  # type: ignore[misc]
         return BaselineRegressor(family="linear", draws=1)
 
 
-def aligned(model: Any, X: Any, classes: np.ndarray) -> np.ndarray:
-    """Return the model's probabilities with one column for each of the sorted `classes`, zero where it knows none."""
-    proba, known = np.asarray(model.predict_proba(X)), np.asarray(model.classes_)
+def aligned(model: Any, X: Any, classes: np.ndarray, decides: bool = False) -> np.ndarray:
+    """Return the model's probabilities with one column for each of the sorted `classes`, zero where it knows none.
+
+    With `decides` those of its ``decision_proba``, whose largest is what it predicts.
+    """
+    proba, known = np.asarray((model.decision_proba if decides else model.predict_proba)(X)), np.asarray(model.classes_)
     column = np.minimum(np.searchsorted(classes, known), len(classes) - 1)
     if len(known) != proba.shape[1] or not np.array_equal(classes[column], known):
         raise InputError(

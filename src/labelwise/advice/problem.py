@@ -112,7 +112,8 @@ class Problem:
     def _predict(self, model: Any, X: Any) -> Prediction:
         if self.real:
             return np.asarray(model.predict(X), dtype=np.float32).reshape(-1, self.n_columns)
-        return aligned(model, X, np.arange(self.n_classes)).astype(np.float32)
+        decides = self.metric.name != "log loss" and hasattr(model, "decision_proba")
+        return aligned(model, X, np.arange(self.n_classes), decides).astype(np.float32)
 
     def fingerprint(self, *settings: Any) -> str:
         """Return a digest of the data and of `settings`, to know a checkpoint by."""

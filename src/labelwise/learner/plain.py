@@ -6,6 +6,7 @@ from copy import deepcopy
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin
 from torch import Tensor
@@ -15,6 +16,11 @@ from labelwise.learner.template import ClassLearner, Learner
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
 from labelwise.training import Batch, Data, Train
+
+
+def started(criterion: Loss, data: Data, n_outputs: int) -> Loss:
+    """Return a copy of a criterion that has room for the rows of `data` and knows the labels of those that have one."""
+    return deepcopy(criterion).bind(len(data), n_outputs).count(data.y[data.labelled])
 
 
 class Plain(Learner):
@@ -29,8 +35,14 @@ class Plain(Learner):
     criterion: Loss = CrossEntropy()
 
     def start(self, data: Data) -> None:
-        """Copy the criterion and make room for its per-row state."""
-        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
+        """Copy the criterion, make room for its per-row state and tell it the labels."""
+        self.criterion_ = started(self.criterion, data, self.n_outputs_)
+        self.epochs_done_ = torch.zeros(())
+
+    def epoch_end(self) -> None:
+        """Tell the criterion how much of training has passed."""
+        self.epochs_done_ += 1
+        self.criterion_.advance(min(1.0, float(self.epochs_done_) / self.train_.epochs))
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the criterion of the batch."""

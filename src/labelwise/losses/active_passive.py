@@ -167,6 +167,17 @@ class ActivePassive(Loss):
             part.bind(n_rows, n_classes)
         return self
 
+    def count(self, y: Tensor) -> Self:
+        """Tell the parts all training labels."""
+        for part in self._losses():
+            part.count(y)
+        return self
+
+    def advance(self, share: float) -> None:
+        """Tell the parts how much of training has passed."""
+        for part in self._losses():
+            part.advance(share)
+
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the weighted sum of each row."""
         active, passive = (part.pointwise(logits, y, index) for part in self._losses())

@@ -49,6 +49,16 @@ class Loss(Method, nn.Module):
         """Make room for per-row state of `n_rows` training rows; return self. Stateless losses do nothing."""
         return self
 
+    def count(self, y: Tensor) -> Self:
+        """Take in all training labels, as class or label frequencies need them; return self. Called after `bind`.
+
+        By default nothing happens. `y` is what `pointwise` gets, of all labelled rows.
+        """
+        return self
+
+    def advance(self, share: float) -> None:
+        """Hear that `share` of training has passed, in [0, 1], after every epoch: for losses with a schedule."""
+
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
         """Return one value per row, shape ``(b,)``, before weights and the mean."""
         raise NotImplementedError(f"{type(self).__name__} must define pointwise(logits, y, index).")

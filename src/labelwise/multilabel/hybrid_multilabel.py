@@ -63,7 +63,7 @@ class HybridMultiLabelClassifier(MultiLabelClassifier):
     Parameters
     ----------
     criterion
-        Loss of the scores; a `HybridMultiLabel` is told all training labels first.
+        Loss of the scores; it is told all training labels first.
     contrast
         Weight of the contrastive term, >= 0.
     temperature
@@ -96,10 +96,8 @@ class HybridMultiLabelClassifier(MultiLabelClassifier):
     tune = {"contrast": [0.0, 0.1, 0.5], "criterion": [HybridMultiLabel(cap=cap) for cap in (5.0, 20.0)]}
 
     def start(self, data: Data) -> None:
-        """Tell the criterion the labels, and check that there is a hidden layer."""
+        """Start the criterion, and check that there is a hidden layer."""
         super().start(data)
-        if isinstance(self.criterion_, HybridMultiLabel):
-            self.criterion_.count(data.y[data.labelled])
         if self.contrast and not isinstance(getattr(self.net_, "features", None), nn.Module):
             raise InputError(
                 f"contrast={self.contrast:g} needs a network with `features` and `head`. Got {type(self.net_).__name__}; "

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from torch import Tensor, nn
 
 from labelwise.base import Card, Count, Fraction, InputError
-from labelwise.learner import MINI_BATCHES, ClassLearner
+from labelwise.learner import MINI_BATCHES, ClassLearner, started
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.parts.out_of_fold import stratified_folds
 from labelwise.supervision.arrays import boolean_mask
@@ -110,7 +110,7 @@ class SequentialFineTuning(ClassLearner):
 
     def start(self, data: Data) -> None:
         """Split the rows into stages, and make the head and the first stage's loss."""
-        self.criterion_ = deepcopy(self.criterion).bind(len(data), self.n_outputs_)
+        self.criterion_ = started(self.criterion, data, self.n_outputs_)
         self._data, self._stages = data, self._split(data)
         if self.head == "means":
             start_head(self.net_, data.batch(self._stages[0].rows))

@@ -1,0 +1,1 @@
+"""Claims of the room `imbalanced`: every module here exports ``CLAIMS``."""

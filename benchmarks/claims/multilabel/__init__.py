@@ -1,0 +1,1 @@
+"""Claims of the room `multilabel`: every module here exports ``CLAIMS``."""
