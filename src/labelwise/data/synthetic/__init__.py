@@ -7,6 +7,7 @@ All are vectorised, take `random_state` and return a small frozen dataclass.
 what is wrong                   generator
 ==============================  ========================================================================
 nothing                         `blobs`, `mixture`, `long_tail`
+classes are lopsided            `long_tailed`, `tail_shares`
 labels are wrong                `symmetric_noise`, `pair_noise`, `transition_noise`, `instance_noise`,
                                 `boundary_noise`
 rows are of no known class      `open_set_noise`, `open_pool`
@@ -42,6 +43,7 @@ from labelwise.data.synthetic.label_noise import (
     transition_noise,
 )
 from labelwise.data.synthetic.labelling_functions import FunctionVotes, labelling_functions
+from labelwise.data.synthetic.long_tailed import LongTailed, long_tailed, tail_shares
 from labelwise.data.synthetic.mixtures import Blobs, Mixture, blobs, mixture
 from labelwise.data.synthetic.multilabel import PartialMultiLabel, partial_multilabel
 from labelwise.data.synthetic.open_set import OpenPool, OpenSetNoise, open_pool, open_set_noise
@@ -58,6 +60,7 @@ __all__ = [
     "DynamicSignal",
     "FunctionVotes",
     "LabelTree",
+    "LongTailed",
     "Mixture",
     "NoisyLabels",
     "OpenPool",
@@ -81,6 +84,7 @@ __all__ = [
     "label_tree",
     "labelling_functions",
     "long_tail",
+    "long_tailed",
     "mixture",
     "open_pool",
     "open_set_noise",
@@ -95,6 +99,7 @@ __all__ = [
     "stick_figures",
     "symmetric_noise",
     "symmetric_transition",
+    "tail_shares",
     "taxonomy",
     "transition_noise",
 ]  # fmt: skip
