@@ -21,6 +21,9 @@ class Loss(Method, nn.Module):
 
     reads_index = False
     """Whether the loss keeps state per row, and so needs `bind` before and `index` at every call."""
+    unknown: str = "left out"
+    """What several labels a row do with an entry of -1: ``left out`` (its score moves nothing), taken as ``negative``, or
+    ``used`` without a value (its score counts, the same whatever the truth behind it)."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's arguments, as scikit-learn's searches read them (``criterion__weight``)."""

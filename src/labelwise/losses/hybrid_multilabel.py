@@ -53,6 +53,7 @@ class HybridMultiLabel(Loss):
         reference="Improving Arabic Multi-Label Emotion Classification using Stacked Embeddings and Hybrid Loss, 2024.",
     )  # fmt: skip
     tune = {"correlation_weight": [0.0, 0.1, 1.0], "cap": [5.0, 20.0]}
+    unknown = "used"
     together: Tensor
     first_only: Tensor
     neither: Tensor
