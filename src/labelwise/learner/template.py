@@ -80,6 +80,10 @@ class Learner(Method, Fields):
         """Return the number of batches in an epoch."""
         return math.ceil(int(data.labelled.sum()) / self.train_.batch_size)
 
+    def reader(self) -> Inputs:
+        """Return what will read X, not fitted yet: by default one modality, told from X."""
+        return Inputs(self, isinstance(self.net, str), getattr(self.net, "tokenizer", None))
+
     # -- what a task writes
 
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
@@ -114,7 +118,7 @@ class Learner(Method, Fields):
             For fields out of range, and X or y that do not fit.
         """
         self.check_fields()
-        self.inputs_ = Inputs(self, isinstance(self.net, str), getattr(self.net, "tokenizer", None))
+        self.inputs_ = self.reader()
         x = self.inputs_.fit(X, y)
         target, labelled, self.n_outputs_ = self.read_targets(y)
         self._check_lengths(len(x), len(target), domains)
