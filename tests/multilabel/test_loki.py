@@ -204,6 +204,8 @@ def test_all_ways_to_give_the_space_agree():
         Loki(distances=np.arange(12) - 1),
         Loki(distances=edges(line).graph),
         Loki(embeddings=np.arange(12)[:, None]),
+        Loki(embeddings=["k" * k for k in range(12)], encoder=lambda texts: [[len(text)] for text in texts]),
+        Loki(distances=full, metric=False),
     ]
     found = [way.set_params(random_state=0).fit(X[seen], y[seen]).predict(X) for way in ways]
     assert all(np.array_equal(one, found[0]) for one in found)
@@ -258,6 +260,12 @@ def test_input_is_left_alone():
         (Loki(distances=[-1, 0, 0]), "y holds 3, which is not a label"),
         (Loki(distances=np.arange(12) - 1, labels=["a"]), "12 different names"),
         (Loki(distances=np.arange(12) - 1, embeddings=np.eye(12)), "not both"),
+        (Loki(distances=np.ones((12, 12))), "label 0 is at 1 from itself"),
+        (Loki(distances=np.subtract.outer(np.arange(12.0), np.arange(12.0)) ** 2), "squared distances"),
+        (Loki(distances=np.r_[[np.r_[-1, np.zeros(11)]], np.zeros((11, 12))]), r"Got -1.0 at \(0, 0\)"),
+        (Loki(distances=[1, 2, 0, *range(9)]), "0 -> 1 -> 2 -> 0"),
+        (Loki(distances=[(0, 1), (2, 3)]), "2 parts"),
+        (Loki(embeddings=["a", "b"]), "encoder="),
         (Loki(estimator=LinearSVC()), "predict_proba"),
         (Loki(estimator=FrozenEstimator(LogisticRegression().fit([[0], [1]], [0, 1]))), "same classes"),
     ],
@@ -265,6 +273,15 @@ def test_input_is_left_alone():
 def test_bad_input_is_named(model, message):
     with pytest.raises(InputError, match=message):
         model.fit(*ring(200))
+
+
+def test_costs_of_mistakes_are_accepted_on_demand():
+    X, y = ring(300, n_labels=3)
+    costs = np.array([[0, 1, 9], [1, 0, 9], [1, 1, 0.0]])  # label 2 must not be given lightly
+    with pytest.raises(InputError, match="from label 0 to label 2 it is 9, back 1"):
+        Loki(distances=costs).fit(X, y)
+    model = Loki(distances=costs, metric=False, temperature=1.0).fit(X, y)
+    assert np.array_equal(model.predict(X), (model.predict_proba(X) @ costs**2).argmin(axis=1))
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import networkx
 import numpy as np
 import pytest
@@ -117,15 +119,47 @@ def test_what_is_given_says_what_it_is():
         (np.zeros((0, 3)), "shape"),
         ([-1, 5], "below 2"),
         ([-1, -2], "-1 or below"),
-        ([-1, 2, 1], "cannot be reached"),  # a cycle
-        ([(0, 1), (2, 3)], "2 parts"),
+        ([-1, 2, 1], "these 2 labels are a cycle, each the child of the next: 1 -> 2 -> 1"),
+        ([(0, 1), (2, 3)], r"2 parts: label 2 cannot .* label 0 \(with 1 more\), label 2 \(with 1 more\)"),
         ([(0, 1, -2.0)], "positive"),
         ([(0,)], "an edge must be"),
         ([0.5, 1.0], "whole numbers"),
         (sparse.csr_array(np.ones((2, 3))), "square"),
-        (sparse.csr_array(np.array([[0, -1.0], [0, 0]])), "positive, finite"),
+        (sparse.csr_array(np.array([[0, -1.0], [0, 0]])), "positive, finite.* Got -1 between labels 0 and 1"),
+        ([1, 0], "2 labels are a cycle"),  # without any root
+        ([2, 0, 1], "0 -> 2 -> 1 -> 0"),
+        ([0, 0], "label 0 is its own parent"),
     ],
 )
 def test_bad_spaces_are_named(given, message):
     with pytest.raises(InputError, match=message):
         label_space(given)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 30), st.integers(0, 1000))
+def test_a_cycle_is_named_exactly_where_networkx_finds_one(n, seed):
+    rng = np.random.default_rng(seed)
+    parents = rng.integers(-1, n, n)
+    graph = networkx.DiGraph([(k, int(above)) for k, above in enumerate(parents) if above >= 0])
+    cycles = list(networkx.simple_cycles(graph))
+    if not cycles:
+        assert taxonomy(parents).n_labels == n
+        return
+    with pytest.raises(InputError, match=r"its own parent|cycle") as found:
+        taxonomy(parents)
+    if "cycle" in str(found.value):
+        way = str(found.value).split("next: ")[1].split(". ")[0].split(" -> ")
+        if "..." not in way:
+            assert {int(k) for k in way} in [set(cycle) for cycle in cycles]
+            assert all(parents[int(a)] == int(b) for a, b in itertools.pairwise(way))
+
+
+def test_a_matrix_that_is_no_metric_is_refused_unless_it_is_meant():
+    costs = np.array([[0, 1, 1], [5, 0, 1], [1, 1, 0.0]])
+    with pytest.raises(InputError, match=r"from label 0 to label 1 it is 1, back 5, a difference of 4\..*metric=False"):
+        label_space(costs)
+    assert isinstance(label_space(costs, metric=False), Matrix)
+    label_space(np.arange(12.0).reshape(3, 4))  # whose rows these are is not known here
+    with pytest.raises(InputError, match="label 3 is at 3 from itself"):
+        Matrix([[3, 2, 1, 3]], sources=[3]).check()

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from labelwise.base import UNLABELED, Card, Count, Fields, InputError, Method, Positive, Range
 from labelwise.multilabel.frechet import frechet_mean, locus, next_class, sharpened
 from labelwise.parts.label_space import Euclidean, LabelSpace, Matrix, label_space
+from labelwise.parts.label_vectors import label_vectors
 from labelwise.parts.out_of_fold import out_of_fold_proba, plain_classifier
 from labelwise.supervision import encode_classes
 
@@ -42,8 +43,14 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         order; a sparse (N, N) matrix of edge lengths or a list of ``(a, b)`` or ``(a, b, length)`` tuples (shortest
         paths count); a list of N parent numbers, -1 for a root (steps in the tree count). Give distances, not squares.
         None: 1 between different classes.
+    metric
+        Whether an array of distances must be a metric; where it is not, the labels are named. False accepts any costs of
+        mistakes that are not negative, ``distances[k, y]`` that of answering y where k is right.
     embeddings
-        (N, p) label embeddings, whose Euclidean distances are used when `distances` is None.
+        (N, p) label embeddings, or N texts (names, descriptions) that `encoder` turns into them; their Euclidean distances
+        are used when `distances` is None.
+    encoder
+        Makes vectors of texts: a function of a list of texts, or an object with ``encode`` or ``transform``.
     labels
         (N,) what the columns are called in y. Default: 0 to N - 1, or the observed classes if there are N of them.
     temperature
@@ -84,7 +91,9 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     estimator: Any = None
     distances: Any = None
+    metric: bool = True
     embeddings: Any = None
+    encoder: Any = None
     labels: Any = None
     temperature: Annotated[float, Positive] | Literal["auto"] = "auto"
     cv: Annotated[int, Range(low=2, whole=True)] = 5
@@ -149,8 +158,8 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         if self.distances is not None and self.embeddings is not None:
             raise InputError("give distances or embeddings, not both.")
         if self.embeddings is not None:
-            return Euclidean(self.embeddings)
-        return None if self.distances is None else label_space(self.distances)
+            return Euclidean(label_vectors(self.embeddings, self.encoder, "embeddings")[0])
+        return None if self.distances is None else label_space(self.distances, metric=self.metric)
 
     def _names(self, space: LabelSpace | None) -> tuple[npt.NDArray[Any], Ints]:
         """All labels, and the numbers of the observed ones among them."""
@@ -172,7 +181,10 @@ class Loki(Method, ClassifierMixin, Fields):  # type: ignore[misc]
                 f"distances has {len(space.matrix)} rows for {len(self.classes_)} observed classes: give (N, N) "
                 "distances, or one row for each class."
             )
-        return Matrix(space.matrix, self.observed_)
+        placed = Matrix(space.matrix, self.observed_)
+        if self.metric:
+            placed.check()
+        return placed
 
     def _labels(self, n_labels: int) -> npt.NDArray[Any]:
         if self.labels is not None:

@@ -16,6 +16,7 @@ from scipy.sparse import csgraph
 from scipy.spatial.distance import cdist
 
 from labelwise.base import InputError
+from labelwise.parts.metric import check_finite, check_metric
 
 Singles = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer[Any]]
@@ -54,18 +55,16 @@ class Matrix(LabelSpace):
     """
 
     def __init__(self, matrix: npt.ArrayLike, sources: npt.ArrayLike | None = None) -> None:
-        self.matrix = np.asarray(matrix)
-        if self.matrix.ndim != 2 or not self.matrix.size or self.matrix.dtype.kind not in "biuf":
-            raise InputError(f"distances must be a (K, N) array of numbers. Got shape {self.matrix.shape}.")
-        bad = ~(self.matrix >= 0) | np.isinf(self.matrix)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            raise InputError(
-                f"distances must be finite and not negative. Got {self.matrix[row, column]} at ({row}, {column})."
-            )
+        self.matrix = check_finite(matrix)
         n_rows, self.n_labels = self.matrix.shape
         self.row = np.full(max(self.n_labels, n_rows), -1)
         self.row[np.arange(n_rows) if sources is None else np.asarray(sources)] = np.arange(n_rows)
+
+    def check(self) -> None:
+        """Raise `InputError` with the place if the rows are no metric, see `labelwise.parts.metric.check_metric`."""
+        sources = np.empty(len(self.matrix), dtype=np.int64)
+        sources[self.row[self.row >= 0]] = np.flatnonzero(self.row >= 0)
+        check_metric(self.matrix, sources, accept="For any costs of mistakes pass metric=False.")
 
     def distances(self, sources: Ints) -> Singles:
         """(K, N) rows of the matrix."""
@@ -123,16 +122,16 @@ class Graph(LabelSpace):
             raise InputError(f"the label graph must be a square sparse matrix. Got shape {graph.shape}.")
         graph.setdiag(0)
         graph.eliminate_zeros()
-        if not (np.isfinite(graph.data).all() and (graph.data > 0).all()):
-            raise InputError("the label graph must have positive, finite edge lengths.")
-        self.graph = sparse.csr_array(graph.maximum(graph.T))
-        parts, member = csgraph.connected_components(self.graph, directed=False)
-        if parts > 1:
-            lost = int(np.flatnonzero(member != member[0])[0])
+        good = np.isfinite(graph.data) & (graph.data > 0)
+        if not good.all():
+            edge = sparse.coo_array(graph)
+            at = int(good.argmin())
             raise InputError(
-                f"the label graph falls into {parts} parts: label {lost} cannot be reached from label 0. "
-                "Connect them, or leave a cycle of parents."
+                "the label graph must have positive, finite edge lengths. "
+                f"Got {edge.data[at]:g} between labels {edge.row[at]} and {edge.col[at]}."
             )
+        self.graph = sparse.csr_array(graph.maximum(graph.T))
+        _check_connected(self.graph)
         n_nodes = self.graph.shape[0]
         self.n_labels = n_nodes if n_labels is None else n_labels
         self.is_tree = bool(self.graph.nnz == 2 * (n_nodes - 1))
@@ -201,6 +200,18 @@ class Graph(LabelSpace):
         return found[: self.n_labels]
 
 
+def _check_connected(graph: Any) -> None:
+    parts, member = csgraph.connected_components(graph, directed=False)
+    if parts > 1:
+        first = np.sort(np.unique(member, return_index=True)[1])
+        sizes = np.bincount(member)[member[first]]
+        told = [f"label {label} (with {size - 1} more)" for label, size in zip(first[:5], sizes[:5], strict=True)]
+        raise InputError(
+            f"the label graph falls into {parts} parts: label {first[1]} cannot be reached from label 0. The parts hold "
+            f"{', '.join(told)}{', ...' if parts > 5 else ''}. Connect them by edges."
+        )
+
+
 def _in_chunks(sources: Ints, n_labels: int, work: Any) -> Singles:
     found = np.empty((len(sources), n_labels), dtype=np.float32)
     for start in range(0, len(sources), CHUNK):
@@ -221,12 +232,36 @@ def taxonomy(parents: npt.ArrayLike) -> Graph:
     bad = np.flatnonzero((above >= n_labels) | (above < -1))
     if bad.size:
         raise InputError(f"parents must be -1 or below {n_labels}. Got {above[bad[0]]} for label {bad[0]}.")
+    _check_no_cycle(above)
     roots = above == -1
     shared = int(roots.sum() > 1)
     child = np.flatnonzero(~roots | bool(shared))
     above = np.where(roots, n_labels, above)[child]
     size = n_labels + shared
     return Graph(sparse.coo_array((np.ones(len(child)), (child, above)), shape=(size, size)), n_labels)
+
+
+def _check_no_cycle(above: Ints) -> None:
+    """Follow all labels so many steps up that only those on or below a cycle are still on the way."""
+    top = len(above)
+    jump = np.append(np.where(above < 0, top, above), top)
+    for _ in range(top.bit_length()):
+        jump = jump[jump]
+    caught = np.flatnonzero(jump[:top] < top)
+    if not caught.size:
+        return
+    way = [int(jump[caught[0]])]
+    while int(above[way[-1]]) != way[0]:
+        way.append(int(above[way[-1]]))
+    if len(way) == 1:
+        raise InputError(f"parents must form a tree, but label {way[0]} is its own parent. Give -1 for a root.")
+    start = way.index(min(way))
+    way = [*way[start:], *way[:start], way[start]]
+    told = " -> ".join(map(str, way if len(way) <= 12 else [*way[:10], "...", way[-1]]))
+    raise InputError(
+        f"parents must form a tree, but these {len(way) - 1} labels are a cycle, each the child of the next: {told}. "
+        "Give one of them another parent, or -1 for a root."
+    )
 
 
 def edges(pairs: Sequence[tuple[Any, ...]]) -> Graph:
@@ -251,12 +286,21 @@ def edges(pairs: Sequence[tuple[Any, ...]]) -> Graph:
     return Graph(adjacency)
 
 
-def label_space(distances: Any) -> LabelSpace:
-    """Read what describes a label space: a (K, N) array, a sparse graph, a list of edge tuples, a list of parents."""
+def label_space(distances: Any, *, metric: bool = True) -> LabelSpace:
+    """Read what describes a label space: a (K, N) array, a sparse graph, a list of edge tuples, a list of parents.
+
+    An (N, N) array that is not a metric is refused unless `metric` is False; one of (K, N) can be judged only where it is
+    known which labels its rows belong to (`Matrix.check`).
+    """
     if isinstance(distances, LabelSpace):
         return distances
     if sparse.issparse(distances):
         return Graph(distances)
     if isinstance(distances, list) and distances and all(isinstance(pair, tuple) for pair in distances):
         return edges(distances)
-    return taxonomy(distances) if np.ndim(distances) == 1 else Matrix(distances)
+    if np.ndim(distances) == 1:
+        return taxonomy(distances)
+    space = Matrix(distances)
+    if metric and len(space.matrix) == space.n_labels:
+        space.check()
+    return space
