@@ -63,7 +63,7 @@ def test_squares_are_told_from_distances():
     line = np.abs(np.subtract.outer(np.arange(5.0), np.arange(5.0)))
     check_metric(line)
     with pytest.raises(
-        InputError, match="from label 0 to label 4 it is 16, but over label 2 only 4 [+] 4 = 8, shorter by 8.*square"
+        InputError, match=r"from label 0 to label 4 it is 16, but over label 2 only 4 [+] 4 = 8, shorter by 8.*square"
     ):
         check_metric(line**2)
     line[0, 4] = line[4, 0] = 400

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from labelwise.base import InputError
 
@@ -47,7 +46,7 @@ def label_vectors(given: Any, encoder: Any = None, name: str = "class_vectors") 
     rows = list(given.values()) if isinstance(given, Mapping) else given
     if _are_texts(rows):
         rows = _encoded(list(rows), encoder, name)
-    dense = sparse.csr_array(rows).toarray() if sparse.issparse(rows) else rows
+    dense = rows.toarray() if hasattr(rows, "toarray") else rows
     try:
         vectors = np.asarray(dense, dtype=np.float64)
     except (TypeError, ValueError) as error:
