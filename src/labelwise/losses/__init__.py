@@ -2,19 +2,28 @@
 
 from labelwise.losses.absolute import AbsoluteError
 from labelwise.losses.active_passive import AGCE, AUL, ActivePassive
+from labelwise.losses.asymmetric import AsymmetricLoss
+from labelwise.losses.balanced_softmax import BalancedSoftmax
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
 from labelwise.losses.bootstrapping import Bootstrapping
+from labelwise.losses.class_balanced import ClassBalanced
 from labelwise.losses.comp_sum import GCE, CompSum
 from labelwise.losses.contrastive import HardContrastive, SimpleContrastive
 from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
+from labelwise.losses.dice import SelfAdjustingDice
 from labelwise.losses.elr import ELR
 from labelwise.losses.ens_loss import EnsLoss
+from labelwise.losses.focal import Focal
 from labelwise.losses.hybrid_multilabel import HybridMultiLabel
 from labelwise.losses.icnn import ICNN, icnn_score
+from labelwise.losses.ldam import LDAM
 from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
+from labelwise.losses.missing_labels import AssumeNegative, LargeLoss
+from labelwise.losses.mlcd import MLCD
 from labelwise.losses.proto_triplet import ProtoTriplet, prototypes_of
+from labelwise.losses.pu_mlc import PUMLC
 from labelwise.losses.sup_con import sup_con
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
 from labelwise.losses.tcm import ThresholdConsistentMargin
@@ -28,26 +37,36 @@ __all__ = [
     "GCE",
     "ICNN",
     "JS",
+    "LDAM",
     "LDR",
     "MAE",
+    "MLCD",
     "NCE",
+    "PUMLC",
     "RCE",
     "SCE",
     "UNPG",
     "AbsoluteError",
     "ActivePassive",
+    "AssumeNegative",
+    "AsymmetricLoss",
     "BackwardCorrection",
+    "BalancedSoftmax",
     "Bootstrapping",
+    "ClassBalanced",
     "CompSum",
     "CrossEntropy",
     "EnsLoss",
+    "Focal",
     "ForwardCorrection",
     "HardContrastive",
     "HybridMultiLabel",
+    "LargeLoss",
     "LogConfidence",
     "Loss",
     "MaskedBCE",
     "ProtoTriplet",
+    "SelfAdjustingDice",
     "SimpleContrastive",
     "SquaredError",
     "ThresholdConsistentMargin",
