@@ -2,4 +2,10 @@
 
 from __future__ import annotations
 
-__all__: list[str] = []
+from labelwise.imbalanced.self_start import SelfStartClassifier
+from labelwise.imbalanced.semi_long_tail import SemiLongTailClassifier
+
+__all__ = [
+    "SelfStartClassifier",
+    "SemiLongTailClassifier",
+]
