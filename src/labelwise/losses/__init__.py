@@ -2,6 +2,7 @@
 
 from labelwise.losses.absolute import AbsoluteError
 from labelwise.losses.active_passive import AGCE, AUL, ActivePassive
+from labelwise.losses.aggressive_triplet import aggressive_triplet
 from labelwise.losses.asymmetric import AsymmetricLoss
 from labelwise.losses.balanced_softmax import BalancedSoftmax
 from labelwise.losses.base import CrossEntropy, Loss
@@ -9,14 +10,17 @@ from labelwise.losses.binary import MaskedBCE, SquaredError
 from labelwise.losses.bootstrapping import Bootstrapping
 from labelwise.losses.class_balanced import ClassBalanced
 from labelwise.losses.comp_sum import GCE, CompSum
+from labelwise.losses.conditional_transport import conditional_transport, navigators
 from labelwise.losses.contrastive import HardContrastive, SimpleContrastive
 from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
+from labelwise.losses.decoupled_softmax import DecoupledSoftmax
 from labelwise.losses.dice import SelfAdjustingDice
 from labelwise.losses.elr import ELR
 from labelwise.losses.ens_loss import EnsLoss
 from labelwise.losses.focal import Focal
 from labelwise.losses.hybrid_multilabel import HybridMultiLabel
 from labelwise.losses.icnn import ICNN, icnn_score
+from labelwise.losses.label_margin import LabelMargin
 from labelwise.losses.ldam import LDAM
 from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
@@ -24,6 +28,8 @@ from labelwise.losses.missing_labels import AssumeNegative, LargeLoss
 from labelwise.losses.mlcd import MLCD
 from labelwise.losses.proto_triplet import ProtoTriplet, prototypes_of
 from labelwise.losses.pu_mlc import PUMLC
+from labelwise.losses.soft_top_k import SoftTopK
+from labelwise.losses.spherical import OneHotError, SphericalSoftmax, TaylorSoftmax, ZLoss
 from labelwise.losses.sup_con import sup_con
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
 from labelwise.losses.tcm import ThresholdConsistentMargin
@@ -56,21 +62,31 @@ __all__ = [
     "ClassBalanced",
     "CompSum",
     "CrossEntropy",
+    "DecoupledSoftmax",
     "EnsLoss",
     "Focal",
     "ForwardCorrection",
     "HardContrastive",
     "HybridMultiLabel",
+    "LabelMargin",
     "LargeLoss",
     "LogConfidence",
     "Loss",
     "MaskedBCE",
+    "OneHotError",
     "ProtoTriplet",
     "SelfAdjustingDice",
     "SimpleContrastive",
+    "SoftTopK",
+    "SphericalSoftmax",
     "SquaredError",
+    "TaylorSoftmax",
     "ThresholdConsistentMargin",
+    "ZLoss",
+    "aggressive_triplet",
+    "conditional_transport",
     "icnn_score",
+    "navigators",
     "prototypes_of",
     "sup_con",
 ]
