@@ -6,11 +6,13 @@ from labelwise.multilabel.frechet import frechet_logits, frechet_mean, locus, ne
 from labelwise.multilabel.hybrid_multilabel import HybridMultiLabelClassifier
 from labelwise.multilabel.loki import Loki
 from labelwise.multilabel.stacked_embeddings import StackedEmbeddings
+from labelwise.multilabel.trans_icd import TransICD
 
 __all__ = [
     "HybridMultiLabelClassifier",
     "Loki",
     "StackedEmbeddings",
+    "TransICD",
     "frechet_logits",
     "frechet_mean",
     "locus",
