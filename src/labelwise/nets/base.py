@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
+
+from labelwise.base import InputError
 
 
 class Network(nn.Module):
@@ -26,3 +28,14 @@ class Network(nn.Module):
         """Return scores ``(b, outputs)``."""
         out: Tensor = self.head(self.features(x))
         return out
+
+
+def check_network(net: nn.Module, method: str) -> Network:
+    """Return `net` when it has ``features`` and ``head``; raise `InputError` naming `method` when not."""
+    missing = [name for name in ("features", "head") if not isinstance(getattr(net, name, None), nn.Module)]
+    if missing:
+        raise InputError(
+            f"net: {type(net).__name__} has no {' and no '.join(missing)} module, but {method} works on "
+            "the representation. Give a network with `features` and `head`, or one of the built-in ones."
+        )
+    return cast(Network, net)

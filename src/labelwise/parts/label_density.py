@@ -53,6 +53,14 @@ class LabelDensity:
         place = self.bins(values)
         return np.asarray(np.where(place >= 0, self.smoothed[place], 0.0))
 
+    def shots(self, values: ArrayLike, many: float | None = None, few: float | None = None) -> NDArray[np.int64]:
+        """Return 0 where training rows are many, 1 medium, 2 few, -1 for NaN; see `value_shots`."""
+        even = float(self.counts.sum()) / len(self.counts)
+        rows, found = self(values), np.asarray(values, dtype=np.float64)
+        part = np.where(rows > (MANY * even if many is None else many), 0, 1)
+        part = np.where(rows < (FEW * even if few is None else few), 2, part)
+        return np.asarray(np.where(np.isnan(found), -1, part))
+
     def weights(self, values: ArrayLike, kind: Kind = "inverse", largest: float = 10.0) -> Doubles:
         """Return weights that are large where training rows are rare; their mean over the training rows is 1.
 
@@ -178,12 +186,7 @@ def value_shots(
     >>> value_shots(train, [1, 2, 3, 7, np.nan]).tolist()
     [0, 1, 2, 2, -1]
     """
-    density = label_density(y_train, bins, sigma)
-    even = density.counts.sum() / len(density.counts)
-    rows, values = density(y), np.asarray(y, dtype=np.float64)
-    part = np.where(rows > (MANY * even if many is None else many), 0, 1)
-    part = np.where(rows < (FEW * even if few is None else few), 2, part)
-    return np.asarray(np.where(np.isnan(values), -1, part))
+    return label_density(y_train, bins, sigma).shots(y, many, few)
 
 
 def balancing(y: ArrayLike, bins: int = BINS) -> Doubles:

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 from torch import Tensor, nn
 
-from labelwise.base import InputError
 from labelwise.learner import evaluating
 from labelwise.nets import Network
+from labelwise.nets.base import check_network as check_network
 from labelwise.training import Data
-
-
-def check_network(net: nn.Module, method: str) -> Network:
-    """Return `net` when it has ``features`` and ``head``; raise `InputError` naming `method` when not."""
-    missing = [name for name in ("features", "head") if not isinstance(getattr(net, name, None), nn.Module)]
-    if missing:
-        raise InputError(
-            f"net: {type(net).__name__} has no {' and no '.join(missing)} module, but {method} puts heads of its own on "
-            "the representation. Give a network with `features` and `head`, or one of the built-in ones."
-        )
-    return cast(Network, net)
 
 
 @torch.no_grad()
