@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 from sklearn.base import RegressorMixin
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from labelwise.base import UNLABELED, Card, InputError
 from labelwise.learner.template import ClassLearner, Learner
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
+from labelwise.supervision import infer
 from labelwise.training import Batch, Data, Train
 
 
@@ -185,8 +187,11 @@ class MultiLabelClassifier(Plain, ClassLearner):
         return tags
 
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
-        """Check that labels ``(n, L)`` are 1, 0 or -1; spread one class per row over indicator columns."""
-        values = np.asarray(y)
+        """Check that labels ``(n, L)`` are 1, 0 or -1; spread one class per row over indicator columns.
+
+        A sparse matrix is read as `labelwise.supervision.infer` does: what is not stored is unknown.
+        """
+        values = infer(y, kind="multilabel").array() if sparse.issparse(y) else np.asarray(y)
         column = values.ndim == 2 and values.shape[1] == 1 and not np.isin(values, (-1, 0, 1)).all()
         self.single_ = values.ndim == 1 or column
         if self.single_:

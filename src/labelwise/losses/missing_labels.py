@@ -39,7 +39,8 @@ class AssumeNegative(Loss):
     """
 
     card = Card(
-        year=2021, kind="loss", handles=frozenset({"missing labels"}), task="multi-label", supervision=frozenset({"multilabel"}),
+        year=2021, kind="loss", handles=frozenset({"missing labels"}), task="multi-label",
+        supervision=frozenset({"multilabel"}),
         reference="Cole et al., Multi-Label Learning from Single Positive Labels, CVPR 2021.",
     )  # fmt: skip
     tune = {"weight": [1.0, 0.3, None], "smoothing": [0.0, 0.1]}
@@ -93,7 +94,8 @@ class LargeLoss(Loss):
     """
 
     card = Card(
-        year=2022, kind="loss", handles=frozenset({"missing labels"}), task="multi-label", supervision=frozenset({"multilabel"}),
+        year=2022, kind="loss", handles=frozenset({"missing labels"}), task="multi-label",
+        supervision=frozenset({"multilabel"}),
         reference="Kim et al., Large Loss Matters in Weakly Supervised Multi-Label Classification, CVPR 2022.",
     )  # fmt: skip
     tune = {"mode": ["reject", "correct", "keep"], "share": [0.01, 0.03, 0.1]}
