@@ -10,6 +10,7 @@ from labelwise.losses.binary import MaskedBCE, SquaredError
 from labelwise.losses.bootstrapping import Bootstrapping
 from labelwise.losses.class_balanced import ClassBalanced
 from labelwise.losses.comp_sum import GCE, CompSum
+from labelwise.losses.con_r import con_r
 from labelwise.losses.conditional_transport import conditional_transport, navigators
 from labelwise.losses.contrastive import HardContrastive, SimpleContrastive
 from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
@@ -26,11 +27,13 @@ from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
 from labelwise.losses.missing_labels import AssumeNegative, LargeLoss
 from labelwise.losses.mlcd import MLCD
+from labelwise.losses.pair_contrast import pair_contrast
 from labelwise.losses.proto_triplet import ProtoTriplet, prototypes_of
 from labelwise.losses.pu_mlc import PUMLC
 from labelwise.losses.soft_top_k import SoftTopK
 from labelwise.losses.spherical import OneHotError, SphericalSoftmax, TaylorSoftmax, ZLoss
 from labelwise.losses.sup_con import sup_con
+from labelwise.losses.sup_re_mix import draw_mixtures, sup_re_mix
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
 from labelwise.losses.tcm import ThresholdConsistentMargin
 from labelwise.losses.unpg import UNPG
@@ -84,9 +87,13 @@ __all__ = [
     "ThresholdConsistentMargin",
     "ZLoss",
     "aggressive_triplet",
+    "con_r",
     "conditional_transport",
+    "draw_mixtures",
     "icnn_score",
     "navigators",
+    "pair_contrast",
     "prototypes_of",
     "sup_con",
+    "sup_re_mix",
 ]
