@@ -2,16 +2,21 @@
 
 from labelwise.nets.auto import build
 from labelwise.nets.base import Network
+from labelwise.nets.batch_former import BatchFormer
 from labelwise.nets.conv import ConvNet, SeriesConv
 from labelwise.nets.dense import MLP, Linear
-from labelwise.nets.heads import FixedReweighting, SoftThreshold, projection_head, similar_decay
+from labelwise.nets.factored_output import FactoredOutput
+from labelwise.nets.heads import CosineHead, FixedReweighting, SoftThreshold, projection_head, similar_decay
 from labelwise.nets.huggingface import HuggingFace
 from labelwise.nets.joined import Joined
 from labelwise.nets.sequence import SeriesTransformer, TextTransformer
 
 __all__ = [
     "MLP",
+    "BatchFormer",
     "ConvNet",
+    "CosineHead",
+    "FactoredOutput",
     "FixedReweighting",
     "HuggingFace",
     "Joined",
