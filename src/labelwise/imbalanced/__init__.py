@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from labelwise.imbalanced.batch_former import BatchFormerClassifier
+from labelwise.imbalanced.c_mixup import CMixupRegressor
+from labelwise.imbalanced.con_r import ConRRegressor
+from labelwise.imbalanced.decoupled import DecoupledTraining
 from labelwise.imbalanced.density_weighting import FDSRegressor, LDSRegressor
+from labelwise.imbalanced.logit_adjustment import LogitAdjustment
 from labelwise.imbalanced.self_start import SelfStartClassifier
 from labelwise.imbalanced.semi_long_tail import SemiLongTailClassifier
+from labelwise.imbalanced.sup_re_mix import SupReMixRegressor
 
 __all__ = [
     "BatchFormerClassifier",
+    "CMixupRegressor",
+    "ConRRegressor",
+    "DecoupledTraining",
     "FDSRegressor",
     "LDSRegressor",
+    "LogitAdjustment",
     "SelfStartClassifier",
     "SemiLongTailClassifier",
+    "SupReMixRegressor",
 ]

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
-from labelwise.base import InputError, Positive
+from labelwise.base import InputError
+from labelwise.losses.pair_contrast import cosines, others, pair_contrast
 
 
 def sup_con(z: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:
@@ -32,19 +29,15 @@ def sup_con(z: Tensor, y: Tensor, temperature: float = 0.1) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> z = torch.eye(4)  # two classes of two rows, all at right angles: every one of three candidates is alike
     >>> bool(torch.isclose(sup_con(z, torch.tensor([0, 0, 1, 1])), torch.log(torch.tensor(3.0))))
     True
     """
     if z.ndim != 2 or y.shape != z.shape[:1]:
         raise InputError(f"z must be (n, d) and y (n,). Got {tuple(z.shape)} and {tuple(y.shape)}.")
-    if temperature not in Positive:
-        raise InputError(f"temperature must be {Positive}. Got {temperature!r}.")
-    unit = normalize(z.float() if z.dtype in (torch.float16, torch.bfloat16) else z, dim=1)
-    own = torch.eye(len(z), dtype=torch.bool, device=z.device)
-    similarity = (unit @ unit.T / temperature).masked_fill(own, -math.inf)
-    positive = (y[:, None] == y) & ~own
-    log = torch.where(positive, similarity - torch.logsumexp(similarity, 1, keepdim=True), 0.0)
-    has = positive.any(1)
-    value = -log.sum(1) / positive.sum(1).clamp_min(1)
-    return (value.sum() / has.sum().clamp_min(1)).to(z.dtype)
+    similarity = cosines(z, z, temperature)
+    apart = others(len(z), similarity)
+    positive = (y[:, None] == y) & (apart == 0)
+    value = pair_contrast(similarity, positive, apart)
+    return (value.sum() / positive.any(1).sum().clamp_min(1)).to(z.dtype)

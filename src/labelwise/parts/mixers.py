@@ -96,3 +96,42 @@ def cutmix(x: Tensor, other: Tensor, share: float) -> tuple[Tensor, float]:
     mixed = x.clone()
     mixed[..., top:bottom, left:right] = other[..., top:bottom, left:right]
     return mixed, 1 - (bottom - top) * (right - left) / (height * width)
+
+
+def near_partners(
+    y: Tensor, bandwidth: float, candidates: Tensor | None = None, weight: Tensor | None = None
+) -> Tensor:
+    """Draw a partner for each row with a chance that falls with the distance of their targets (Yao et al. 2022).
+
+    ``P(j | i)`` is proportional to ``weight_j exp(-|y_i - y_j|^2 / (2 bandwidth^2))``; a row may draw itself. A small
+    bandwidth draws rows of nearly the same target, an infinite one any row, as mixup does.
+
+    Parameters
+    ----------
+    y
+        Targets of the rows ``(b, m)``; NaN is unknown and counts as no difference: such a row draws anyone.
+    bandwidth
+        In the unit of y, > 0.
+    candidates
+        Targets of the rows to draw from ``(n, m)``; by default the rows themselves. Memory is that of ``(b, n)`` chances.
+    weight
+        Of candidates ``(n,)``, not negative, one of them above 0.
+
+    Returns
+    -------
+    Numbers of the drawn candidates ``(b,)``.
+
+    Examples
+    --------
+    >>> y = torch.tensor([[0.0], [0.1], [9.0]])
+    >>> near_partners(y, 0.5)[2].item()  # nobody else is near
+    2
+    """
+    others = y if candidates is None else candidates
+    square = torch.zeros(len(y), len(others), device=y.device)
+    for column, other in zip(y.T, others.T, strict=True):
+        square += (column[:, None] - other).square().nan_to_num().float()
+    log_chance = -square / (2 * bandwidth**2)
+    if weight is not None:
+        log_chance = log_chance + weight.float().log()
+    return torch.multinomial(log_chance.softmax(1), 1)[:, 0]
