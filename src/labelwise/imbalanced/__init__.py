@@ -8,6 +8,7 @@ from labelwise.imbalanced.con_r import ConRRegressor
 from labelwise.imbalanced.decoupled import DecoupledTraining
 from labelwise.imbalanced.density_weighting import FDSRegressor, LDSRegressor
 from labelwise.imbalanced.logit_adjustment import LogitAdjustment
+from labelwise.imbalanced.reliability_balancing import ReliabilityBalancing
 from labelwise.imbalanced.self_start import SelfStartClassifier
 from labelwise.imbalanced.semi_long_tail import SemiLongTailClassifier
 from labelwise.imbalanced.sup_re_mix import SupReMixRegressor
@@ -20,6 +21,7 @@ __all__ = [
     "FDSRegressor",
     "LDSRegressor",
     "LogitAdjustment",
+    "ReliabilityBalancing",
     "SelfStartClassifier",
     "SemiLongTailClassifier",
     "SupReMixRegressor",

@@ -39,7 +39,7 @@ class BatchFormerClassifier(LongTailClassifier):
     --------
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = BatchFormerClassifier(train=Train(epochs=30, batch_size=64), random_state=0).fit(X, y)
+    >>> model = BatchFormerClassifier(train=Train(epochs=60, batch_size=32), random_state=0).fit(X, y)
     >>> bool(model.score(X, y) > 0.9)
     True
     """
