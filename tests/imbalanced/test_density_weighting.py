@@ -172,7 +172,7 @@ def test_one_unique_value(cls: type[LDSRegressor]) -> None:
     with pytest.raises(InputError, match=r"one value only \(3\).*two different"):
         cls(train=QUICK).fit(X, np.full(50, 3.0))
     with pytest.raises(InputError, match="column 1"):
-        cls(train=QUICK).fit(X, np.c_[y, np.where(np.arange(50) < 20, 5.0, np.nan)])
+        LDSRegressor(train=QUICK).fit(X, np.c_[y, np.where(np.arange(50) < 20, 5.0, np.nan)])
 
 
 def test_fds_wants_one_target_and_a_hidden_layer() -> None:

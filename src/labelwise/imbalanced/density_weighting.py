@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from labelwise.base import Card, Fraction, InputError, NonNegative
+from labelwise.base import Card, Fraction, NonNegative
 from labelwise.imbalanced.tail_regressor import TailRegressor
 from labelwise.learner import MINI_BATCHES, evaluating
 from labelwise.learner.template import PREDICT_ROWS
@@ -155,6 +155,7 @@ class FDSRegressor(LDSRegressor):
 
     feature_sigma: Annotated[float, NonNegative] = 2.0
     momentum: Annotated[float, Fraction] = 0.9
+    one_target = True
 
     card = Card(
         year=2021, kind="learner", handles=frozenset({"imbalance"}), supervision=frozenset({"real"}),
@@ -167,11 +168,6 @@ class FDSRegressor(LDSRegressor):
         """Find the borders of the bins, and make room for the statistics."""
         super().start(data)
         net = check_network(self.net_, type(self).__name__)
-        if self.n_outputs_ > 1:
-            raise InputError(
-                f"y has {self.n_outputs_} columns, but FDSRegressor smooths over the bins of one target. "
-                "Fit one for each target, or use LDSRegressor."
-            )
         inner = self.densities_[0].edges[1:-1]
         self.borders_ = torch.as_tensor((inner - self.mean_) / self.spread_, dtype=torch.float32, device=data.x.device)
         rows = data.labelled.nonzero().squeeze(1)[:2]

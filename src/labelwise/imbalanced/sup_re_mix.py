@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import torch
 
-from labelwise.base import Card, Count, InputError, Natural, NonNegative, Positive
+from labelwise.base import Card, Count, Natural, NonNegative, Positive
 from labelwise.imbalanced.tail_regressor import TailRegressor
 from labelwise.learner import MINI_BATCHES
 from labelwise.losses.sup_re_mix import draw_mixtures, sup_re_mix
@@ -68,6 +68,7 @@ class SupReMixRegressor(TailRegressor):
     pairs: Annotated[int, Natural] = 64
     pretrain_epochs: Annotated[int, Count] = 20
     fine_tune: bool = True
+    one_target = True
 
     card = Card(
         paper=93, year=2023, kind="learner", handles=frozenset({"imbalance", "representation"}),
@@ -80,14 +81,9 @@ class SupReMixRegressor(TailRegressor):
     }  # fmt: skip
 
     def start(self, data: Data) -> None:
-        """Check that there is a representation, and one target to order it by."""
+        """Check that there is a representation."""
         super().start(data)
         check_network(self.net_, type(self).__name__)
-        if self.n_outputs_ > 1:
-            raise InputError(
-                f"y has {self.n_outputs_} columns, but SupReMixRegressor orders rows by one target. "
-                "Fit one for each target."
-            )
 
     def phases(self) -> list[Phase]:
         """Return pre-training of the representation, and regression on it."""

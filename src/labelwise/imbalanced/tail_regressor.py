@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
+from sklearn.utils import column_or_1d
 from torch import Tensor
 
 from labelwise.base import Count, Fraction, InputError, NonNegative, Range
@@ -47,8 +48,18 @@ class TailRegressor(Regressor):
     largest_weight: Annotated[float, Range(low=1)] = 10.0
     calibration_share: Annotated[float, Fraction] = 0.0
 
+    one_target: ClassVar[bool] = False
+    """Whether y must have one column."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = not self.one_target
+        return tags
+
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Standardise the known targets and count their values; refuse targets of one value."""
+        if self.one_target:
+            y = _one_column(y, type(self).__name__)
         target, labelled, outputs = super().read_targets(y)
         columns = np.asarray(y, dtype=np.float64).reshape(len(target), -1).T
         for number, column in enumerate(columns):
@@ -140,6 +151,13 @@ class TailRegressor(Regressor):
             return np.full(len(centre), conformal_radius(error[known], coverage))
         inside, asked = density.shots(self.held_prediction_[:, m]), density.shots(centre)
         return group_radius(error[known], inside[known], asked, coverage)
+
+
+def _one_column(y: ArrayLike, method: str) -> NDArray[Any]:
+    values = np.asarray(y)
+    if values.ndim == 2 and values.shape[1] > 1:
+        raise InputError(f"y has {values.shape[1]} columns, but {method} works on one target. Fit one for each target.")
+    return np.asarray(column_or_1d(values, warn=True))
 
 
 def _refuse_one_value(known: NDArray[np.float64], where: str) -> None:
