@@ -121,6 +121,18 @@ def shuffled(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[i
             yield batch[rank:equal:processes]
 
 
+def class_balanced(
+    rows: Tensor, codes: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)
+) -> Iterator[Tensor]:
+    """Yield as many batches as `shuffled`, of rows drawn so that every class is as likely: class first, then a row of it.
+
+    `codes` holds the class of each of `rows`. Rows of large classes are left out by chance, those of small ones come back.
+    """
+    counts = torch.bincount(codes).double()
+    drawn = torch.multinomial((1 / counts[codes]).cpu(), len(rows), replacement=True, generator=generator)
+    yield from shuffled(rows[drawn.to(rows.device)], size, generator, shard)
+
+
 def endless(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
     """Yield this process's part of full random batches of `rows`, pass after pass; of nothing, empty ones."""
     shard = shard if len(rows) >= shard[1] else (0, 1)

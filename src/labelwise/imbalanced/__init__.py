@@ -12,6 +12,7 @@ from labelwise.imbalanced.reliability_balancing import ReliabilityBalancing
 from labelwise.imbalanced.self_start import SelfStartClassifier
 from labelwise.imbalanced.semi_long_tail import SemiLongTailClassifier
 from labelwise.imbalanced.sup_re_mix import SupReMixRegressor
+from labelwise.imbalanced.winner_take_all import WinnerTakeAllRegressor
 
 __all__ = [
     "BatchFormerClassifier",
@@ -25,4 +26,5 @@ __all__ = [
     "SelfStartClassifier",
     "SemiLongTailClassifier",
     "SupReMixRegressor",
+    "WinnerTakeAllRegressor",
 ]

@@ -2,71 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
-from torch import Tensor
+from scipy.special import softmax
+from torch import Tensor, nn
 
 from labelwise.base import Card, Fraction, InputError
 from labelwise.learner.plain import MINI_BATCHES, Classifier
+from labelwise.nets.heads import CosineHead
 from labelwise.parts.class_counts import prior
+from labelwise.parts.recalibration import Recalibration
 from labelwise.training import Data, Train
-
-Doubles = NDArray[np.float64]
-
-PULL = 1.0
-"""Weight, in rows, of the pull of the two parameters of `Recalibration` towards their starting values."""
-
-
-class Recalibration(NamedTuple):
-    """Probabilities ``softmax(scale * z + power * log prior)`` of scores z: the posterior where classes are as in training.
-
-    A loss that makes up for the class shares (balanced softmax, re-weighting, margins) takes the prior out of the scores,
-    more or less of it; `power` gives back what is missing, `scale` is one over a temperature.
-    """
-
-    scale: float
-    power: float
-    prior: Doubles
-
-    def __call__(self, scores: ArrayLike) -> Doubles:
-        """Return probabilities (n, K) of scores (n, K)."""
-        z = np.asarray(scores, dtype=np.float64)
-        return np.asarray(softmax(self.scale * z + self.power * np.log(self.prior), axis=1))
-
-    @classmethod
-    def fit(cls, scores: Doubles, y: NDArray[Any], shares: Doubles, weight: Doubles | None = None) -> Recalibration:
-        """Return the map of least log loss on held-out rows: two parameters, a convex problem.
-
-        Parameters
-        ----------
-        scores
-            Of held-out rows (n, K).
-        y
-            Their codes (n,).
-        shares
-            Class shares (K,) of the training rows, all above 0.
-        weight
-            Of rows (n,), so that they stand for the training rows' shares.
-        """
-        weight = np.ones(len(y)) if weight is None else weight
-        weight = weight * len(y) / weight.sum()
-        log_prior, rows = np.log(shares), np.arange(len(y))
-
-        def loss(at: Doubles) -> tuple[float, Doubles]:
-            log_p = log_softmax(at[0] * scores + at[1] * log_prior, axis=1)
-            gap = weight[:, None] * np.exp(log_p)
-            gap[rows, y] -= weight
-            pull = at - (1, 0)
-            slope = np.array([(gap * scores).sum(), gap.sum(0) @ log_prior]) + PULL * pull
-            return float(-(weight * log_p[rows, y]).sum() + PULL / 2 * (pull**2).sum()), slope
-
-        scale, power = minimize(loss, (1.0, 0.0), jac=True, method="L-BFGS-B", bounds=[(1e-3, None), (None, None)]).x
-        return cls(float(scale), float(power), shares)
 
 
 class LongTailClassifier(Classifier):
@@ -86,6 +35,9 @@ class LongTailClassifier(Classifier):
     calibration_share
         Share of every class's rows held out for the recalibration, in [0, 1), rounded down: a class of fewer than
         ``1 / share`` rows keeps them all. 0: probabilities are the softmax of the scores.
+    head
+        Output layer: ``linear``, or ``cosine`` as margins want it (`labelwise.nets.CosineHead`; the network must have
+        `features` and a linear `head`).
 
     Attributes
     ----------
@@ -109,6 +61,7 @@ class LongTailClassifier(Classifier):
 
     decide: Literal["trained", "balanced", "accuracy"] = "trained"
     calibration_share: Annotated[float, Fraction] = 0.15
+    head: Literal["linear", "cosine"] = "linear"
 
     card = Card(
         year=2021, kind="learner", handles=frozenset({"imbalance", "calibration"}),
@@ -127,6 +80,7 @@ class LongTailClassifier(Classifier):
         if self.calibration_share == 1:
             raise InputError(f"{type(self).__name__}.calibration_share must be below 1: rows are needed for training.")
         super().fit(X, y, sample_weight, domains)
+        self.after_training()
         codes, _, n_classes = self.read_targets(y)
         weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         known = codes >= 0
@@ -148,6 +102,20 @@ class LongTailClassifier(Classifier):
         data.labelled = data.labelled.clone()
         data.labelled[self.calibration_rows_] = False
         super().build(data)
+        if self.head == "cosine":
+            self.net_.head = CosineHead(*linear_head(self.net_, "head='cosine'").weight.shape[::-1])
+
+    def after_training(self) -> None:
+        """Run between training and recalibration: for methods that change the trained network."""
+
+    def quality(self, scores: Tensor, y: Tensor) -> float:
+        """Return the mean recall of classes, or the accuracy where `decide` wants it, with the confidence as tie-breaker."""
+        if self.decide == "accuracy":
+            return super().quality(scores, y)
+        p, rows = scores.softmax(1).double(), torch.bincount(y, minlength=scores.shape[1])
+        share = 1 / (rows[y] * (rows > 0).sum())
+        right = ((p.argmax(1) == y) * share).sum()
+        return float(right + (p.gather(1, y[:, None])[:, 0] * share).sum() / (2 * len(y)))
 
     def _spare(self, data: Data) -> Tensor:
         """Draw the rows that are held out: of every class the share, rounded down."""
@@ -161,7 +129,8 @@ class LongTailClassifier(Classifier):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return class probabilities ``(n, K)``, calibrated for the training rows' class shares."""
-        return np.asarray(self.calibration_(self.outputs(X)))
+        scores = self.outputs(X)
+        return np.asarray(self.calibration_(scores))
 
     def decision_proba(self, X: Any) -> NDArray[np.float64]:
         """Return rows ``(n, K)`` that sum to 1 and whose largest entry is the class that `predict` says."""
@@ -180,4 +149,16 @@ class LongTailClassifier(Classifier):
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return a class a row, shape ``(n,)``, as `decide` wants it."""
-        return np.asarray(self.classes_[self.decision_proba(X).argmax(1)])
+        best = self.decision_proba(X).argmax(1)
+        return np.asarray(self.classes_[best])
+
+
+def linear_head(net: nn.Module, asked_by: str) -> nn.Linear:
+    """Return a network's linear output layer, or raise `InputError` that says what needs one."""
+    head = getattr(net, "head", None)
+    if not isinstance(head, nn.Linear) or not hasattr(net, "features"):
+        raise InputError(
+            f"{asked_by} needs a network with `features` and a linear `head`. Got {type(net).__name__}; "
+            "nets.Joined(features) makes one."
+        )
+    return head

@@ -66,6 +66,29 @@ class SoftThreshold(nn.Module):
         return F.relu(u - self.threshold) - F.relu(-u - self.threshold)
 
 
+class CosineHead(nn.Linear):
+    """Output layer whose scores are cosines of the features and learnt class vectors: no class wins by its length.
+
+    Parameters
+    ----------
+    in_features, out_features
+        Width of the representation, and number of scores.
+
+    Examples
+    --------
+    >>> head = CosineHead(3, 2)
+    >>> bool((head(1000 * torch.randn(5, 3)).abs() <= 1 + 1e-6).all())
+    True
+    """
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Return cosines ``(b, out_features)``."""
+        return F.linear(F.normalize(z, dim=1), F.normalize(self.weight, dim=1))
+
+
 def projection_head(kind: Literal["mlp", "linear", "threshold", "fixed", "none"], width: int) -> nn.Module:
     """Return a projection head of `width` inputs and outputs.
 
