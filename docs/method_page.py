@@ -12,7 +12,7 @@ from markup import cell, definitions, inline, items, prose, split
 from wording import BADGES, COSTS, KINDS, NEEDS, PROBLEMS, READS, VERDICTS
 
 from labelwise import catalogue
-from labelwise.advice.shortlist import obstacle
+from labelwise.advice.shortlist import TASKS, obstacle
 from labelwise.catalogue import Entry
 
 HIDDEN = ("---", "hide: [navigation]", "---", "")
@@ -136,8 +136,7 @@ def how(entry: Entry) -> str:
 
 def races(entry: Entry) -> bool:
     """Say whether the command line can enter the method in a race by name."""
-    real = "classes" not in entry.supervision
-    return not all(obstacle(entry, real, image) for image in (False, True))
+    return not all(obstacle(entry, kind, image) for kind in TASKS for image in (False, True))
 
 
 def when_not(entry: Entry) -> list[str]:

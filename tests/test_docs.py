@@ -134,8 +134,9 @@ def test_pages_say_what_was_measured():
 def test_what_is_said_to_race_may_race(entry):
     from labelwise.advice import shortlist
 
-    image, real = "pictures" in entry.needs, entry.task == "regression"
-    candidates = shortlist([], real=real, image=image, names=[entry.name])
+    image = "pictures" in entry.needs
+    kind = {"regression": "real", "multi-label": "multilabel"}.get(entry.task, "classes")
+    candidates = shortlist([], kind=kind, image=image, names=[entry.name])
     assert [candidate.name for candidate in candidates] == [entry.name]
 
 

@@ -224,10 +224,10 @@ class Auto(Method, Fields):
 
     def _refuse_choices(self, targets: Targets, image: bool) -> None:
         """Refuse an unknown metric or method before any time is spent."""
-        real = targets.kind is Kind.REAL
-        choose(self.metric, None if real else np.bincount(targets.need("codes")[targets.labelled]), real)
+        kind = str(targets.kind)
+        choose(self.metric, targets.class_counts if kind == "classes" else None, kind)
         if self.methods is not None:
-            shortlist([], real=real, image=image, names=self.methods)
+            shortlist([], kind=kind, image=image, names=self.methods)
 
     # -- the job
 
@@ -237,9 +237,8 @@ class Auto(Method, Fields):
                              time_budget=None if limit is None else max(limit, 0.0))  # fmt: skip
         self.findings_: list[Finding] = list(self.report_)
         self.flagged_ = self.report_.flagged()
-        real = targets.kind is Kind.REAL
         asked: dict[str, Any] = {
-            "real": real, "image": rows.ndim == 4, "names": self.methods, "metric": self.metric,
+            "kind": str(targets.kind), "image": rows.ndim == 4, "names": self.methods, "metric": self.metric,
         }  # fmt: skip
         self._candidates = shortlist(self.findings_, random_state=seed, **asked)
         self.considered_: list[Considered] = considered(self.findings_, **asked)

@@ -20,6 +20,7 @@ from labelwise.data import Roles, make_encoder, read_table, read_targets, resolv
 from labelwise.data.answers import fingerprint, with_answers
 from labelwise.data.cache import encoded, fitted
 from labelwise.data.naming import nearest
+from labelwise.model import label_lists
 from labelwise.supervision import Kind, Targets, describe
 from labelwise.weak import aggregate
 
@@ -101,7 +102,7 @@ class Understood:
     """What a run read: the rows, the part of every column, the supervision, and which rows are for testing.
 
     `X` are the encoded rows of the table, and behind them those of the test table; `targets` has the labels of training
-    rows only, `test_codes` those of test rows (-1 elsewhere).
+    rows only, `test_values` those of test rows (elsewhere they are missing); `given` is what the table says, for people.
     """
 
     frame: pd.DataFrame
@@ -116,14 +117,24 @@ class Understood:
     X: NDArray[Any] = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
     @property
+    def kind(self) -> str:
+        """What the targets are: ``classes``, ``real`` or ``multilabel``."""
+        return str(self.targets.kind)
+
+    @property
     def real(self) -> bool:
-        """Whether the targets are numbers, not classes."""
+        """Whether the targets are numbers."""
         return self.targets.kind is Kind.REAL
 
     @property
+    def several(self) -> bool:
+        """Whether a row has several labels."""
+        return self.targets.kind is Kind.MULTILABEL
+
+    @property
     def values(self) -> NDArray[Any]:
-        """Class codes (-1: unlabelled) or real targets (NaN: unlabelled) of every row; test rows count as unlabelled."""
-        return np.asarray(self.targets.values if self.real else self.targets.codes)
+        """Class codes (-1: unlabelled), real targets (NaN) or labels (n, L) (-1); test rows count as unlabelled."""
+        return self.targets.array()
 
 
 def understand(job: Job) -> Understood:
@@ -150,14 +161,9 @@ def understand(job: Job) -> Understood:
     if test.all():
         raise InputError("every row is marked as a test row: there is nothing to train on. Check the split column.")
     frame = frame.reset_index(drop=True)
-    if len(roles.labels) > 1:
-        raise InputError(
-            f"label: {len(roles.labels)} label columns were named. `run` takes one class or one number per row; train "
-            "several labels with labelwise.learner.MultiLabelClassifier."
-        )
     whole, notes = _supervision(frame, roles, test)
-    if whole.kind not in (Kind.CLASSES, Kind.REAL):
-        raise InputError(f"label: `run` takes one class or one number per row. Found {describe(whole)}")
+    if whole.kind not in (Kind.CLASSES, Kind.REAL, Kind.MULTILABEL):
+        raise InputError(f"label: `run` takes one class, one number or several labels a row. Found {describe(whole)}")
     data = _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *told, *notes]), whole, test)
     data.fingerprint = marks
     return data
@@ -221,18 +227,32 @@ def _supervision(frame: pd.DataFrame, roles: Roles, test: NDArray[np.bool_]) -> 
 
 def _hide_test_labels(frame: pd.DataFrame, roles: Roles, whole: Targets, test: NDArray[np.bool_]) -> Understood:
     """Keep test labels apart, so that nothing that chooses or trains can see them."""
-    values = np.asarray(whole.values if whole.kind is Kind.REAL else whole.codes)
+    values = whole.array()
     missing: Any = np.nan if whole.kind is Kind.REAL else UNLABELED
-    train = np.where(test.reshape(-1, *[1] * (values.ndim - 1)), missing, values)
-    hidden = replace(whole, values=train) if whole.kind is Kind.REAL else replace(whole, codes=train)
+    aside = test.reshape(-1, *[1] * (values.ndim - 1))
+    hidden = _with_values(whole, np.where(aside, missing, values))
     if not hidden.labelled.any():
         raise InputError("all labels are missing outside the test rows: there is nothing to learn from.")
     given = frame[roles.label].to_numpy(dtype=object) if roles.label else _names(whole, values)
-    return Understood(frame, roles, given, hidden, test, np.where(test, values, missing), list(roles.notes))
+    return Understood(frame, roles, given, hidden, test, np.where(aside, values, missing), list(roles.notes))
+
+
+def _with_values(targets: Targets, values: NDArray[Any]) -> Targets:
+    """Return the targets with other labels, numbers or codes."""
+    if targets.kind is Kind.REAL:
+        return replace(targets, values=values)
+    if targets.kind is Kind.CLASSES:
+        return replace(targets, codes=values)
+    return replace(targets, positive=values == 1, negative=values == 0)
 
 
 def _names(targets: Targets, codes: NDArray[Any]) -> NDArray[Any]:
+    """Return what a table would say: the name of the class, or the names of the labels that a row has."""
     names = np.full(len(codes), None, dtype=object)
+    if codes.ndim > 1:
+        known = (codes != UNLABELED).any(axis=1)
+        names[known] = label_lists(codes[known] == 1, np.asarray(targets.classes).tolist())
+        return names
     names[codes >= 0] = np.asarray(targets.classes, dtype=object)[codes[codes >= 0]]
     return names
 
@@ -249,6 +269,7 @@ def opening(job: Job, data: Understood) -> dict[str, Any]:
     """Return the part of run.json that is known before anything starts."""
     targets, labelled = data.targets, data.targets.labelled
     counts = {} if data.real else dict(zip(map(str, targets.classes), class_counts(targets), strict=True))  # type: ignore[arg-type]
+    task = {"classes": "classification", "real": "regression", "multilabel": "multi-label"}[data.kind]
     columns = [
         {"name": str(c), "role": data.roles.role_of(str(c)), "dtype": str(data.frame[c].dtype)}
         for c in data.frame.columns
@@ -261,7 +282,7 @@ def opening(job: Job, data: Understood) -> dict[str, Any]:
         "data": {
             "source": shown(job.source), "rows": len(data.frame), "labelled": int(labelled.sum()),
             "unlabelled": int((~labelled & ~data.test).sum()), "test_rows": int(data.test.sum()) or None,
-            "columns": columns, "task": "regression" if data.real else "classification",
+            "columns": columns, "task": task,
             "supervision": describe(targets.take(np.flatnonzero(~data.test))),
             "classes": list(counts), "class_counts": counts, "notes": data.notes, "encoder": "", "n_features": 0,
             "fingerprint": data.fingerprint,
@@ -271,9 +292,8 @@ def opening(job: Job, data: Understood) -> dict[str, Any]:
 
 
 def class_counts(targets: Targets) -> list[int]:
-    """Return the number of labelled rows of every class."""
-    codes = np.asarray(targets.codes)
-    return [int(n) for n in np.bincount(codes[codes >= 0], minlength=targets.n_classes)]
+    """Return the number of labelled rows of every class, or of rows that have each label."""
+    return [int(n) for n in targets.class_counts]
 
 
 def shown(value: Any) -> Any:

@@ -23,18 +23,23 @@ class Model(Fields):
     estimator
         A fitted estimator of class codes ``0 .. K-1``, or of real targets.
     classes
-        Names of the classes in the order of the codes; None for real targets.
+        Names of the classes in the order of the codes, or of the labels; None for real targets.
     method
         Name of the method, as in the leaderboard.
+    several
+        Whether a row has several labels.
     """
 
     encoder: Any
     estimator: Any
     classes: list[Any] | None = None
     method: str = ""
+    several: bool = False
 
     def proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities ``(n, K)`` of encoded rows, a column for every class; one the estimator never saw gets 0."""
+        if self.several:
+            return np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
         out = np.zeros((len(X), len(self.classes or [])))
         out[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = self.estimator.predict_proba(X)
         return out
@@ -42,7 +47,8 @@ class Model(Fields):
     def predict_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return ``prediction``, ``confidence`` and ``proba_<class>`` columns, row for row of `frame`.
 
-        Real targets have a ``prediction`` only.
+        Real targets have a ``prediction`` only. Of several labels a row, ``prediction`` lists those more probable than not,
+        joined by "; ", and ``confidence`` is the chance that the least sure label is right.
 
         Raises
         ------
@@ -55,7 +61,7 @@ class Model(Fields):
     def _predict(self, X: NDArray[Any]) -> pd.DataFrame:
         if self.classes is None:
             return pd.DataFrame({"prediction": np.asarray(self.estimator.predict(X), dtype=np.float64)})
-        return proba_frame(self.proba(X), self.classes)
+        return (labels_frame if self.several else proba_frame)(self.proba(X), self.classes)
 
 
 def proba_frame(proba: NDArray[np.floating[Any]], classes: list[Any]) -> pd.DataFrame:
@@ -65,3 +71,22 @@ def proba_frame(proba: NDArray[np.floating[Any]], classes: list[Any]) -> pd.Data
     columns = {"prediction": names.iloc[best].to_numpy(), "confidence": proba.max(1)}
     columns |= {f"proba_{name}": proba[:, code] for code, name in enumerate(classes)}
     return pd.DataFrame(columns)
+
+
+def labels_frame(proba: NDArray[np.floating[Any]], names: list[Any]) -> pd.DataFrame:
+    """Return probabilities of labels ``(n, L)`` as ``prediction``, ``confidence`` and a ``proba_<label>`` column each."""
+    columns: dict[str, Any] = {"prediction": label_lists(proba > 0.5, names)}
+    columns |= {"confidence": np.maximum(proba, 1 - proba).min(axis=1)}
+    columns |= {f"proba_{name}": proba[:, code] for code, name in enumerate(names)}
+    return pd.DataFrame(columns)
+
+
+def label_lists(has: NDArray[np.bool_], names: list[Any]) -> NDArray[Any]:
+    """Return the names of the labels of each row (n, L), joined by "; ".
+
+    >>> label_lists(np.array([[True, True], [False, False]]), ["red", "round"]).tolist()
+    ['red; round', '']
+    """
+    words, out = [str(name) for name in names], np.empty(len(has), dtype=object)
+    out[:] = ["; ".join(words[i] for i in np.flatnonzero(row)) for row in has]
+    return out

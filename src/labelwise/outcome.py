@@ -14,7 +14,7 @@ from labelwise.advice import RaceResult, next_rows
 from labelwise.audit import AuditReport
 from labelwise.audit.finding import SEVERITIES
 from labelwise.job import Job, Understood
-from labelwise.model import Model, proba_frame
+from labelwise.model import Model, labels_frame, proba_frame
 from labelwise.rundir import RunDirectory
 
 MAX_QUERIES = 1000
@@ -23,7 +23,7 @@ PREVIEW = 200
 
 @dataclass(frozen=True)
 class Held:
-    """Predicted class codes or numbers ``(n,)`` of all rows, and the mask of training rows predicted out of fold."""
+    """Predicted codes or numbers ``(n,)``, or labels ``(n, L)``, of all rows; the mask of training rows out of fold."""
 
     prediction: NDArray[Any]
     fresh: NDArray[np.bool_]
@@ -44,6 +44,13 @@ def write_predictions(
         held = Held(prediction[:, 0], fresh)
         table = pd.DataFrame({"prediction": held.prediction})
         info["scores"] = _regression_scores(data, prediction[:, 0], fresh, job.seed)
+    elif data.several:
+        proba = model.proba(data.X)
+        proba[fresh] = held_out
+        held = Held((proba > 0.5).astype(np.int8), fresh)
+        table = labels_frame(proba, list(model.classes or []))
+        info["scores"] = _label_scores(data, proba, fresh, list(map(str, model.classes or [])), job.seed)
+        directory.csv("queries.csv", _label_queries(data, report, proba, table))
     else:
         proba = model.proba(data.X)
         proba[fresh] = held_out
@@ -73,6 +80,22 @@ def _class_scores(
         "test": scores.classification_scores(*shown, seed=seed) if test.any() else None,
         "reliability": scores.reliability(*shown),
         "per_class": scores.per_class(*shown, classes),
+        "tail": scores.class_tail(*shown, data.targets.class_counts),
+    }
+
+
+def _label_scores(
+    data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_], labels: list[str], seed: int
+) -> dict[str, Any]:
+    test = (data.test_values >= 0).any(axis=1)
+    validation = data.values[fresh], proba[fresh]
+    shown = (data.test_values[test], proba[test]) if test.any() else validation
+    return {
+        "validation": scores.label_scores(*validation, seed=seed),
+        "test": scores.label_scores(*shown, seed=seed) if test.any() else None,
+        "reliability": [],
+        "per_class": scores.per_label(*shown, labels),
+        "tail": scores.label_tail(*shown, data.targets.class_counts),
     }
 
 
@@ -96,7 +119,9 @@ def _regression_scores(
 ) -> dict[str, Any]:
     given, hidden = (np.asarray(v).reshape(len(prediction), -1)[:, 0] for v in (data.targets.values, data.test_values))
     test = np.isfinite(hidden)
+    shown = (hidden[test], prediction[test]) if test.any() else (given[fresh], prediction[fresh])
     return {
+        "tail": scores.real_tail(shown[0], shown[1], given[np.isfinite(given)]),
         "validation": scores.regression_scores(given[fresh], prediction[fresh], seed=seed),
         "test": scores.regression_scores(hidden[test], prediction[test], seed=seed) if test.any() else None,
         "reliability": [],
@@ -124,6 +149,26 @@ def _queries(
         given_label=data.given[rows], preview=[preview(data, row) for row in rows], label="",
     )  # fmt: skip
     return picked[["rank", "row", "score", "reason", "prediction", "confidence", "given_label", "preview", "label"]]
+
+
+def _label_queries(
+    data: Understood, report: AuditReport, proba: NDArray[np.float64], table: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the training rows whose unknown labels are the least sure, most first; those doubtful already come later."""
+    unknown = (data.values < 0) & ~data.test[:, None]
+    p = np.clip(proba, 1e-9, 1 - 1e-9)
+    doubt = np.where(unknown, -(p * np.log2(p) + (1 - p) * np.log2(1 - p)), 0)
+    total = np.where(np.isin(np.arange(len(p)), report.flagged()["row"]), 0, doubt.sum(axis=1))
+    rows = np.argsort(-total, kind="stable")[: min(MAX_QUERIES, int((total > 0).sum()))]
+    names = [str(name) for name in np.asarray(data.targets.classes)]
+    asked = [", ".join(names[i] for i in np.argsort(-doubt[row])[:3] if doubt[row, i] > 0) for row in rows]
+    counts = unknown.sum(axis=1)[rows]
+    reasons = [f"{n} labels unknown; the least sure: {few}" for n, few in zip(counts, asked, strict=True)]
+    return pd.DataFrame({
+        "rank": np.arange(1, len(rows) + 1), "row": rows, "score": total[rows], "reason": reasons,
+        "prediction": table["prediction"].to_numpy()[rows], "confidence": table["confidence"].to_numpy()[rows],
+        "given_label": data.given[rows], "preview": [preview(data, int(row)) for row in rows], "label": "",
+    })  # fmt: skip
 
 
 def write_flagged(data: Understood, report: AuditReport, directory: RunDirectory) -> None:

@@ -102,8 +102,8 @@ def _steps(job: Job, directory: RunDirectory, tell: Listener, clock: _Clock) -> 
 def _check_choices(job: Job, data: Understood) -> None:
     """Refuse a method or metric that the race would refuse, before anything is written."""
     if job.methods is not None:
-        shortlist([], real=data.real, image=data.roles.image is not None, names=job.methods)
-    choose(job.metric, None if data.real else class_counts(data.targets), data.real)
+        shortlist([], kind=data.kind, image=data.roles.image is not None, names=job.methods)
+    choose(job.metric, class_counts(data.targets) if data.kind == "classes" else None, data.kind)
     if job.label_cost is not None and not 0 <= job.label_cost < float("inf"):
         raise InputError(f"--label-cost must be the price of one label, 0 or more. Got {job.label_cost:g}.")
 
@@ -145,7 +145,7 @@ def _domains(data: Understood) -> NDArray[Any] | None:
 def _audit_info(report: AuditReport, data: Understood) -> dict[str, Any]:
     content = report.to_dict()
     for finding, found in zip(content["findings"], report, strict=True):
-        chosen = shortlist([found], real=data.real, image=data.X.ndim == 4)
+        chosen = shortlist([found], kind=data.kind, image=data.X.ndim == 4)
         finding["methods"] = [candidate.name for candidate in chosen]
     return content
 
@@ -156,12 +156,12 @@ def _race(
     """Race the methods that the findings ask for against the tuned baseline, on training rows only."""
     train = np.flatnonzero(~data.test)
     image = data.X.ndim == 4
-    asked: dict[str, Any] = {"real": data.real, "image": image, "names": job.methods, "metric": job.metric}
+    asked: dict[str, Any] = {"kind": data.kind, "image": image, "names": job.methods, "metric": job.metric}
     candidates = shortlist(report, random_state=job.seed, **asked)
     baseline = baseline_for(
         int(np.prod(data.X.shape[1:])),
         max(2, data.targets.n_classes),
-        real=data.real,
+        kind=data.kind,
         image=image,
         random_state=job.seed,
     )
@@ -191,7 +191,9 @@ def _fit(data: Understood, result: RaceResult, tell: Listener) -> Model:
     estimator.fit(data.X[train], data.values[train])
     tell.step("fit", 1.0)
     classes = None if data.real else np.asarray(data.targets.classes).tolist()
-    return Model(encoder=data.encoder, estimator=estimator, classes=classes, method=result.chosen.name)
+    return Model(
+        encoder=data.encoder, estimator=estimator, classes=classes, method=result.chosen.name, several=data.several
+    )  # fmt: skip
 
 
 def _finish(directory: RunDirectory, info: dict[str, Any], clock: _Clock) -> Path:

@@ -6,14 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
 from sklearn.metrics import f1_score, precision_recall_fscore_support, r2_score
 
 from labelwise.parts import calibration_measures as measures
+from labelwise.parts import multilabel_measures
+from labelwise.parts.class_counts import SHOTS, class_shots
+from labelwise.parts.label_density import value_shots
 
 Numbers = NDArray[np.floating[Any]]
 Codes = NDArray[np.integer[Any]]
 BINS = 10
+LONG = 3.0
+"""The largest class, in multiples of the smallest, from which scores are told for many, medium and few rows apart."""
+MOST_CELLS = 2e7
+"""Label entries that all bootstrap draws together look at."""
 
 
 def classification_scores(
@@ -51,6 +59,107 @@ def regression_scores(
     return _with_intervals(metrics, y, prediction, draws, level, seed)
 
 
+def label_scores(y: Codes, proba: Numbers, *, draws: int = 200, level: float = 0.9, seed: int = 0) -> dict[str, Any]:
+    """Return mAP, macro and micro F1, log loss and calibration error of several labels a row, with bootstrap intervals.
+
+    Parameters
+    ----------
+    y
+        Labels ``(n, L)``: 1 yes, 0 no, -1 unknown, which counts on no side.
+    proba
+        Probabilities ``(n, L)``; a label is said where they exceed one half.
+    draws, level, seed
+        As in `classification_scores`; large tables are drawn less often.
+    """
+    metrics: dict[str, Callable[[Codes, Numbers], float]] = {
+        "mAP": mean_average_precision,
+        "macro F1": lambda t, p: multilabel_measures.f1(p > 0.5, t)["macro"],
+        "micro F1": lambda t, p: multilabel_measures.f1(p > 0.5, t)["micro"],
+        "log loss": lambda t, p: float(-np.log(np.clip(np.where(t == 1, p, 1 - p), 1e-7, 1))[t >= 0].mean()),
+        "calibration error": lambda t, p: _entry_calibration(t[t >= 0], p[t >= 0]),
+    }
+    draws = int(np.clip(MOST_CELLS / y.size, 20, draws))
+    return _with_intervals(metrics, y, proba, draws, level, seed)
+
+
+def mean_average_precision(y: Codes, proba: Numbers) -> float:
+    """Return the mean over labels of the average precision; 0 where no label has a known positive and negative."""
+    each = multilabel_measures.average_precision(proba, y)
+    return float(np.nanmean(each)) if np.isfinite(each).any() else 0.0
+
+
+def _entry_calibration(y: Codes, p: Numbers) -> float:
+    place = np.minimum((p * BINS).astype(int), BINS - 1)
+    return float(np.abs(np.bincount(place, p - y, minlength=BINS)).sum() / max(1, len(y)))
+
+
+def class_tail(y: Codes, proba: Numbers, counts: ArrayLike, level: float = 0.9) -> dict[str, Any] | None:
+    """Return the mean recall of classes with many, medium and few training rows; None where classes are about equal.
+
+    Parameters
+    ----------
+    y, proba
+        Codes ``(n,)`` and probabilities ``(n, K)`` of the rows that score.
+    counts
+        Training rows of each class ``(K,)``.
+    level
+        Of the intervals, which are of the rows that score.
+    """
+    right = (proba.argmax(1) == y).astype(np.float64)
+    support = np.bincount(y, minlength=proba.shape[1])
+    return _tail("recall", np.bincount(y, right, minlength=proba.shape[1]), support, counts, level)
+
+
+def label_tail(y: Codes, proba: Numbers, counts: ArrayLike, level: float = 0.9) -> dict[str, Any] | None:
+    """Return the mean recall of labels with many, medium and few training rows, said where p exceeds a half."""
+    found = ((proba > 0.5) & (y == 1)).sum(0)
+    return _tail("recall", found, (y == 1).sum(0), counts, level)
+
+
+def _tail(measure: str, hits: Any, support: Any, counts: ArrayLike, level: float) -> dict[str, Any] | None:
+    n = np.asarray(counts, dtype=np.float64)
+    if len(n) < 2 or not n.any() or n.max() < LONG * max(1.0, n[n > 0].min()):
+        return None
+    shots, seen = class_shots(n), support > 0
+    smooth = (hits + 0.5) / (support + 1)  # a class without an error still has an interval
+    error, z = smooth * (1 - smooth) / np.maximum(support, 1), norm.ppf(0.5 + level / 2)
+    parts = []
+    for code, name in enumerate(SHOTS):
+        inside = (shots == code) & seen
+        if inside.any():
+            value = float((hits[inside] / support[inside]).mean())
+            half = float(z * np.sqrt(error[inside].sum()) / inside.sum())
+            ends = {"low": max(0.0, value - half), "high": min(1.0, value + half), "level": level}
+            sizes = {"classes": int(inside.sum()), "from": int(n[inside].min()), "to": int(n[inside].max())}
+            parts.append({"part": name, "value": value, **ends, **sizes, "rows": int(support[inside].sum())})
+    return {"measure": measure, "parts": parts} if len(parts) > 1 else None
+
+
+def real_tail(y: Numbers, prediction: Numbers, trained: Numbers, level: float = 0.9) -> dict[str, Any] | None:
+    """Return the mean absolute error where training targets are many, medium and few; None where they are about even.
+
+    Parameters
+    ----------
+    y, prediction
+        Targets and predictions ``(n,)`` of the rows that score.
+    trained
+        Targets of the training rows.
+    level
+        Of the intervals.
+    """
+    if len(np.unique(trained)) < 2:
+        return None
+    shots, error, z = value_shots(trained, y), np.abs(y - prediction), norm.ppf(0.5 + level / 2)
+    parts = []
+    for code, name in enumerate(SHOTS):
+        inside = error[shots == code]
+        if len(inside) > 1:
+            value, half = float(inside.mean()), float(z * inside.std(ddof=1) / np.sqrt(len(inside)))
+            ends = {"low": max(0.0, value - half), "high": value + half, "level": level}
+            parts.append({"part": name, "value": value, **ends, "rows": len(inside)})
+    return {"measure": "mean absolute error", "parts": parts} if len(parts) > 1 else None
+
+
 def _with_intervals(metrics: dict[str, Any], y: Any, p: Any, draws: int, level: float, seed: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     samples = [rng.integers(len(y), size=len(y)) for _ in range(draws)]
@@ -77,6 +186,16 @@ def calibration_error(y: Codes, proba: Numbers) -> float:
 def reliability(y: Codes, proba: Numbers) -> list[dict[str, float]]:
     """Return mean confidence, accuracy and count of each non-empty bin of confidence."""
     return measures.reliability(y, proba, BINS)
+
+
+def per_label(y: Codes, proba: Numbers, labels: list[Any]) -> list[dict[str, Any]]:
+    """Return precision, recall and support of every label, said where its probability exceeds one half."""
+    said, true = (proba > 0.5) & (y >= 0), y == 1
+    hits, named, support = (said & true).sum(0), said.sum(0), true.sum(0)
+    return [
+        {"class": str(name), "precision": float(h / max(1, p)), "recall": float(h / max(1, s)), "support": int(s)}
+        for name, h, p, s in zip(labels, hits, named, support, strict=True)
+    ]
 
 
 def per_class(y: Codes, proba: Numbers, classes: list[Any]) -> list[dict[str, Any]]:

@@ -65,6 +65,11 @@ def reopen(run: str | Path, files: Sequence[str | Path] = (), **changes: Any) ->
     """
     run = Path(run)
     info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    if info["data"].get("task") == "multi-label":
+        raise InputError(
+            f"--resume: {run} is complete, and rows with several labels take no answers. Correct the label columns of the "
+            "table (flagged.csv and queries.csv say where it pays), and start a new run."
+        )
     command = _command(run, info, changes)
     kept = _kept(run)
     decided = _reviewed(run)

@@ -83,10 +83,10 @@ def test_blend_averages():
 
 def test_blend_of_regressors_averages():
     X, y = load_diabetes(return_X_y=True)
-    candidate = blend_of(Candidate("ridge", lambda p: Ridge(**p)), baseline_for(10, 2, real=True))
+    candidate = blend_of(Candidate("ridge", lambda p: Ridge(**p)), baseline_for(10, 2, kind="real"))
     model = candidate.build({"first": {"alpha": 5.0}, "second": {"penalty": 0.1}}).fit(X, y)
     assert isinstance(model, BlendRegressor)
-    second = baseline_for(10, 2, real=True).build({"penalty": 0.1}).fit(X, y)
+    second = baseline_for(10, 2, kind="real").build({"penalty": 0.1}).fit(X, y)
     np.testing.assert_allclose(model.predict(X), (Ridge(alpha=5.0).fit(X, y).predict(X) + second.predict(X)) / 2)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from labelwise import catalogue
 from labelwise.advice import considered, shortlist
+from labelwise.advice.considered import BASELINES
 from labelwise.base import InputError
 
 TAGS = ["noise", "few labels", "missing labels", "imbalance", "open set", "representation", "votes", "calibration"]
@@ -18,30 +19,30 @@ FOUND = st.builds(
     st.sampled_from(["label errors", "poisoned pool", "other"]),
 )  # fmt: skip
 
+KINDS = st.sampled_from(["classes", "real", "multilabel"])
 
-@given(
-    st.lists(FOUND, max_size=3), st.booleans(), st.booleans(), st.sampled_from(["auto", "log loss"]), st.integers(2, 8)
-)
-def test_every_method_is_told_once_and_the_shortlist_is_what_races(found, real, image, metric, limit):
-    told = considered(found, real=real, image=image, metric=metric, limit=limit)
+
+@given(st.lists(FOUND, max_size=3), KINDS, st.booleans(), st.sampled_from(["auto", "log loss"]), st.integers(2, 8))
+def test_every_method_is_told_once_and_the_shortlist_is_what_races(found, kind, image, metric, limit):
+    told = considered(found, kind=kind, image=image, metric=metric, limit=limit)
     assert sorted((one.room, one.method) for one in told) == sorted((e.room, e.name) for e in catalogue.methods())
     raced = [one.method for one in told if one.raced]
     assert [one.raced for one in told] == sorted((one.raced for one in told), reverse=True)
-    listed = [c.name for c in shortlist(found, real=real, image=image, metric=metric, limit=limit)]
-    assert raced == [*listed, "BaselineRegressor" if real else "Baseline"]
+    listed = [c.name for c in shortlist(found, kind=kind, image=image, metric=metric, limit=limit)]
+    assert raced == [*listed, BASELINES[kind]]
     assert all(one.why.endswith(".") and one.why[0].isupper() for one in told)
     assert json.loads(json.dumps([one.to_dict() for one in told]))[0].keys() == {"method", "room", "raced", "why"}
 
 
-@given(st.booleans(), st.booleans())
-def test_who_is_said_to_be_asked_for_by_name_can_be(real, image):
-    for one in considered([], real=real, image=image):
+@given(KINDS, st.booleans())
+def test_who_is_said_to_be_asked_for_by_name_can_be(kind, image):
+    for one in considered([], kind=kind, image=image):
         entry = next(e for e in catalogue.methods() if (e.name, e.room) == (one.method, one.room))
         if "by name" in one.why or one.why.startswith("It handles"):
-            assert [c.name for c in shortlist([], real=real, image=image, names=[entry.import_path])] == [one.method]
+            assert [c.name for c in shortlist([], kind=kind, image=image, names=[entry.import_path])] == [one.method]
         elif not one.raced:
             with pytest.raises(InputError, match="cannot race"):
-                shortlist([], real=real, image=image, names=[entry.import_path])
+                shortlist([], kind=kind, image=image, names=[entry.import_path])
 
 
 def test_a_poisoned_pool_is_given_as_the_reason():

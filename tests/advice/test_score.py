@@ -152,12 +152,12 @@ def test_lopsided_classes_are_scored_by_recall(counts, name):
 
 
 def test_real_targets_are_scored_by_variance_explained():
-    assert choose("auto", real=True).name == "R2"
+    assert choose("auto", kind="real").name == "R2"
 
 
 def test_bad_input():
     with pytest.raises(InputError, match="one of R2, MAE"):
-        choose("accuracy", real=True)
+        choose("accuracy", kind="real")
     with pytest.raises(InputError, match="'auc'"):
         choose("auc")
     with pytest.raises(InputError, match="Row 1"):

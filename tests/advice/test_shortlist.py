@@ -50,7 +50,7 @@ def test_an_audit_finding_is_read():
 def test_the_plain_network_always_races_and_is_all_that_does_where_nothing_was_found():
     assert [c.name for c in shortlist([])] == ["Classifier"]
     assert "Classifier" in [c.name for c in shortlist([NOISE, FEW])]
-    assert [c.name for c in shortlist([NOISE], real=True)] == ["Regressor"]
+    assert [c.name for c in shortlist([NOISE], kind="real")] == ["Regressor"]
     assert "shows whether a gain comes from the method" in shortlist([])[0].note
 
 
@@ -83,11 +83,11 @@ def test_order_of_claims_cost_and_rooms(monkeypatch):
         entry("Bags", "weak", supervision=frozenset({"bags"})),
         entry("Real", "weak", task="regression"),
         entry("Idle", "noisy", race=False),
-        entry("Plain", "learner", handles=frozenset()),
+        entry("Classifier", "learner", handles=frozenset()),
     ]
     monkeypatch.setattr(catalogue, "methods", lambda: entries)
-    assert [c.name for c in shortlist([NOISE])] == ["Shown", "Second", "Heavy", "Alone", "Refuted", "Plain"]
-    assert [c.name for c in shortlist([NOISE], limit=3)] == ["Shown", "Second", "Plain"]
+    assert [c.name for c in shortlist([NOISE])] == ["Shown", "Second", "Heavy", "Alone", "Refuted", "Classifier"]
+    assert [c.name for c in shortlist([NOISE], limit=3)] == ["Shown", "Second", "Classifier"]
 
 
 def test_names_are_asked_for():
@@ -95,7 +95,7 @@ def test_names_are_asked_for():
     with pytest.raises(InputError, match=r"BBSE cannot race .* ELR"):
         shortlist([], names=["BBSE"])
     with pytest.raises(InputError, match="cannot race"):
-        shortlist([], names=["ELR"], real=True)
+        shortlist([], names=["ELR"], kind="real")
     with pytest.raises(InputError, match="Did you mean"):
         shortlist([], names=["ConfidentLerning"])
 
@@ -165,6 +165,6 @@ def test_calibrated_baseline_beats_an_overconfident_one_by_log_loss():
 
 
 def test_a_loss_of_real_targets_trains_the_plain_regressor():
-    (candidate,) = shortlist([], names=["AbsoluteError"], real=True)
+    (candidate,) = shortlist([], names=["AbsoluteError"], kind="real")
     assert type(candidate.build({})).__name__ == "Regressor"
     assert type(candidate.build({}).criterion).__name__ == "AbsoluteError"

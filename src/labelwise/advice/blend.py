@@ -9,7 +9,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from labelwise.base import Card, Fields, Fraction, InputError, Method
-from labelwise.baselines import Baseline, BaselineRegressor
+from labelwise.baselines import Baseline, BaselineRegressor, MultiLabelBaseline
 from labelwise.supervision import encode_classes
 
 
@@ -107,6 +107,54 @@ class BlendRegressor(Method, RegressorMixin, Average):  # type: ignore[misc]
 
     def _default(self) -> Any:
         return BaselineRegressor(family="linear", draws=1)
+
+
+class BlendMultiLabel(Method, ClassifierMixin, Average):  # type: ignore[misc]
+    """Average of the probabilities of two models of several labels per row.
+
+    Parameters
+    ----------
+    first, second
+        Models with ``predict_proba`` (n, L); None stands for a linear `MultiLabelBaseline`.
+    share
+        Weight of the first, between 0 and 1.
+
+    Examples
+    --------
+    >>> X, y = [[0.0], [1.0], [4.0], [5.0]], [[0, 1], [0, 1], [1, 0], [1, -1]]
+    >>> BlendMultiLabel().fit(X, y).predict([[0.5], [4.5]]).tolist()
+    [[0, 1], [1, 0]]
+    """
+
+    card = Card(
+        kind="estimator", cost="light", supervision=frozenset({"multilabel"}), task="multi-label",
+        reference="Averaging of probabilities",
+    )  # fmt: skip
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit both models on all rows; `y` (n, L) holds 1 (yes), 0 (no) and -1 (unknown)."""
+        self._fit_both(X, y)
+        self.classes_ = np.arange(np.shape(y)[1])
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the weighted mean of the two models' probabilities, (n, L)."""
+        check_is_fitted(self)
+        first, second = (np.asarray(model.predict_proba(X)) for model in (self.first_, self.second_))
+        return np.asarray(self.share * first + (1 - self.share) * second)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return 1 where the mean probability exceeds one half, (n, L)."""
+        return np.asarray((self.predict_proba(X) > 0.5).astype(np.int64))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _default(self) -> Any:
+        return MultiLabelBaseline(family="linear", draws=1)
 
 
 def aligned(model: Any, X: Any, classes: np.ndarray, decides: bool = False) -> np.ndarray:

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_regressor
+from sklearn.utils import get_tags
 
-from labelwise.advice.blend import Blend, BlendRegressor
+from labelwise.advice.blend import Blend, BlendMultiLabel, BlendRegressor
 from labelwise.base import Method
-from labelwise.baselines import Baseline, BaselineRegressor
+from labelwise.baselines import Baseline, BaselineRegressor, MultiLabelBaseline
 from labelwise.baselines.families import GRIDS, suitable
 
 Params = dict[str, Any]
@@ -109,8 +110,8 @@ def describe(params: Params) -> str:
 def from_class(method: type, *, random_state: int | None = 0, name: str | None = None, note: str = "") -> Candidate:
     """Return a method class of the catalogue as a candidate, tuned over what its class says.
 
-    A drop-in loss is trained by the plain `labelwise.learner.Classifier` or ``Regressor``, and tuned together with its
-    training.
+    A drop-in loss is trained by the plain `labelwise.learner.Classifier`, ``Regressor`` or ``MultiLabelClassifier``, and
+    tuned together with its training.
     """
     tune: dict[str, Any] = dict(getattr(method, "tune", {}))
     cost = str(method.card.cost) if issubclass(method, Method) else ""
@@ -118,9 +119,9 @@ def from_class(method: type, *, random_state: int | None = 0, name: str | None =
         return Candidate(
             name or method.__name__, lambda params: seeded(method(**params), random_state), tune, note, cost
         )
-    from labelwise.learner import Classifier, Regressor
+    from labelwise.learner import Classifier, MultiLabelClassifier, Regressor
 
-    learner: Any = Regressor if method.card.task == "regression" else Classifier
+    learner: Any = {"regression": Regressor, "multi-label": MultiLabelClassifier}.get(method.card.task, Classifier)
     return Candidate(
         name or method.__name__, partial(_trained, method, learner, random_state), {**learner.tune, **tune}, note
     )
@@ -154,7 +155,7 @@ def baseline_for(
     n_features: int,
     n_outputs: int,
     *,
-    real: bool = False,
+    kind: str = "classes",
     sparse: bool = False,
     image: bool = False,
     random_state: int | None = 0,
@@ -164,17 +165,17 @@ def baseline_for(
     Parameters
     ----------
     n_features, n_outputs, sparse, image
-        The shape of X, and the number of classes (of targets plus one if `real`): they decide the families.
-    real
-        Whether the targets are real numbers.
+        The shape of X, and the number of classes (of targets plus one if real, of labels): they decide the families.
+    kind
+        Of the targets: ``classes``, ``real`` or ``multilabel``.
     random_state
         Seed of the estimators built.
     """
-    kind: type = BaselineRegressor if real else Baseline
+    made: type = {"classes": Baseline, "real": BaselineRegressor, "multilabel": MultiLabelBaseline}[kind]
 
     def build(params: Params) -> Any:
         default = {"family": "linear", "penalty": GRIDS["linear"]["penalty"][0]}
-        return kind(**{"draws": 1, "random_state": random_state} | default | params)
+        return made(**{"draws": 1, "random_state": random_state} | default | params)
 
     grids = [{"family": [f], **GRIDS[f]} for f in suitable(n_features, n_outputs, sparse, image)]
     return Candidate("baseline", build, grids, "Plain supervised learning on the labelled rows, tuned as carefully.")
@@ -185,7 +186,13 @@ def blend_of(candidate: Candidate, baseline: Candidate) -> Candidate:
 
     def build(params: Params) -> Any:
         first, second = candidate.build(params.get("first", {})), baseline.build(params.get("second", {}))
-        return (BlendRegressor if is_regressor(first) else Blend)(first=first, second=second)
+        blend = BlendRegressor if is_regressor(first) else BlendMultiLabel if labels_rows(second) else Blend
+        return blend(first=first, second=second)
 
     name = f"{candidate.name} + {baseline.name}"
     return Candidate(name, build, {}, f"Average of what {candidate.name} and {baseline.name} predict.")
+
+
+def labels_rows(estimator: Any) -> bool:
+    """Whether an estimator gives several labels to a row."""
+    return bool(get_tags(estimator).classifier_tags and get_tags(estimator).classifier_tags.multi_label)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from labelwise.audit.finding import Finding
     from labelwise.catalogue import Entry
 
-BASELINES = ("Baseline", "BaselineRegressor")
+BASELINES = {"classes": "Baseline", "real": "BaselineRegressor", "multilabel": "MultiLabelBaseline"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Considered:
 def considered(
     findings: Iterable[Finding],
     *,
-    real: bool = False,
+    kind: str = "classes",
     image: bool = False,
     names: Sequence[str] | None = None,
     limit: int = LIMIT,
@@ -53,7 +53,7 @@ def considered(
 
     Parameters
     ----------
-    findings, real, image, names, limit, metric
+    findings, kind, image, names, limit, metric
         As given to `labelwise.advice.shortlist`.
 
     Returns
@@ -70,14 +70,14 @@ def considered(
     >>> told["LabelNoise"].why
     'It measures, and predicts nothing.'
     """
-    case = _Case(spoken(findings, metric, real), real, image, metric, names is not None)
+    case = _Case(spoken(findings, metric, kind), kind, image, metric, names is not None)
     racing = (
-        ranked(case.found, real, image, metric, limit) if names is None else [catalogue.find(name) for name in names]
+        ranked(case.found, kind, image, metric, limit) if names is None else [catalogue.find(name) for name in names]
     )
     place = {entry.import_path for entry in racing}
     others = [entry for entry in catalogue.methods() if entry.import_path not in place]
     rest = sorted(others, key=case.rank, reverse=True)
-    base = [entry for entry in rest if entry.name == BASELINES[real]]
+    base = [entry for entry in rest if entry.name == BASELINES[kind]]
     return [
         *(Considered(e.name, e.room, True, "Asked for by name." if case.named else why(e, case.found)) for e in racing),
         *(Considered(e.name, e.room, True, e.apart) for e in base),
@@ -90,22 +90,22 @@ class _Case:
     """What is raced for: the findings, the targets, the rows, the metric, and whether methods were named."""
 
     found: Sequence[Any]
-    real: bool
+    kind: str
     image: bool
     metric: str
     named: bool
 
     def rank(self, entry: Entry) -> float:
         """Return the rank of a method that could have raced, and -1 for others."""
-        return -1.0 if obstacle(entry, self.real, self.image) else rank_of(entry, self.found)
+        return -1.0 if obstacle(entry, self.kind, self.image) else rank_of(entry, self.found)
 
     def reason(self, entry: Entry, racing: Sequence[Entry]) -> str:
         """Say in a sentence why a method was left out."""
-        if cannot := obstacle(entry, self.real, self.image):
+        if cannot := obstacle(entry, self.kind, self.image):
             return cannot
         if self.named:
             return "Only the methods that were asked for by name race."
-        if told := hindrance(entry, self.found, self.real, self.image, self.metric):
+        if told := hindrance(entry, self.found, self.kind, self.image, self.metric):
             return told
         if not rank_of(entry, self.found):
             return f"It handles {listed(entry.handles)}, and nothing of that was found."

@@ -16,8 +16,8 @@ from sklearn.utils import _safe_indexing
 
 from labelwise.advice.blend import aligned
 from labelwise.advice.ledger import Prediction
-from labelwise.advice.score import CLASS_METRICS, REAL_METRICS, Metric, choose, corrected
-from labelwise.advice.splits import Rows, Split, real_strata
+from labelwise.advice.score import METRICS, Metric, choose, corrected
+from labelwise.advice.splits import Rows, Split, label_strata, real_strata
 from labelwise.base import InputError
 from labelwise.parts.threads import single_thread
 from labelwise.supervision import Kind, Targets, infer
@@ -32,9 +32,10 @@ class Problem:
     X
         Rows in any form that the candidates read.
     y
-        Class codes (n,), ``UNLABELED`` for no label; or real targets (n,) or (n, m), NaN for none.
+        Class codes (n,), ``UNLABELED`` for no label; real targets (n,) or (n, m), NaN for none; or labels (n, L) of 1, 0
+        and ``UNLABELED``.
     n_classes
-        0 for real targets.
+        Classes or labels; 0 for real targets.
     rows
         Strata, groups, domains, and which rows score.
     metric
@@ -59,33 +60,33 @@ class Problem:
         """
         n = X.shape[0] if hasattr(X, "shape") else len(X)
         targets = targets if isinstance(targets, Targets) else infer(targets, n_rows=n)
-        if targets.kind not in (Kind.CLASSES, Kind.REAL):
+        if targets.kind not in (Kind.CLASSES, Kind.REAL, Kind.MULTILABEL):
             raise InputError(
-                f"A race needs classes or real targets, one a row. Got {targets.kind}; aggregate it first."
+                f"A race needs one class, one number or several labels a row. Got {targets.kind}; aggregate it first."
             )
         if targets.n_rows != n:
             raise InputError(f"X has {n} rows, but the targets have {targets.n_rows}.")
-        real = targets.kind is Kind.REAL
-        y = targets.need("values" if real else "codes")
-        labelled = targets.labelled if not real else ~np.isnan(y.reshape(n, -1)).any(axis=1)
+        kind, y = str(targets.kind), targets.array()
+        labelled = targets.labelled if kind != "real" else ~np.isnan(y.reshape(n, -1)).any(axis=1)
         known = _mask(targets.trusted if trusted is None else trusted, n, "trusted")
         scorable = labelled if known is None or not (known & labelled).any() else known & labelled
-        strata = real_strata(y) if real else y
+        strata = {"classes": lambda y: y, "real": real_strata, "multilabel": label_strata}[kind](y)
         rows = Rows(strata, scorable, _codes(groups, n, "groups"),
                     _codes(targets.domains if domains is None else domains, n, "domains"))  # fmt: skip
-        chosen = choose(metric, None if real else np.bincount(y[scorable], minlength=targets.n_classes), real)
-        if noise_matrix is not None and not real and (scorable == labelled).all():
+        counts = np.bincount(y[scorable], minlength=targets.n_classes) if kind == "classes" else None
+        chosen = choose(metric, counts, kind)
+        if noise_matrix is not None and kind == "classes" and (scorable == labelled).all():
             chosen = corrected(chosen, noise_matrix, targets.n_classes)
         return cls(X, y, targets.n_classes, rows, chosen, targets.classes)
 
     @property
-    def real(self) -> bool:
-        """Whether the targets are real numbers."""
-        return self.n_classes == 0
+    def kind(self) -> str:
+        """What the targets are: ``classes``, ``real`` or ``multilabel``."""
+        return "real" if self.n_classes == 0 else "classes" if self.y.ndim == 1 else "multilabel"
 
     @property
     def n_columns(self) -> int:
-        """Number of columns of a prediction: classes, or targets."""
+        """Number of columns of a prediction: classes, labels or targets."""
         return self.n_classes or (1 if self.y.ndim == 1 else self.y.shape[1])
 
     @property
@@ -106,13 +107,16 @@ class Problem:
     def scores(self, rows: NDArray[Any], prediction: Prediction) -> dict[str, float]:
         """Return the metric's score, and a finer one that decides between equal scores."""
         y = self.y[rows]
-        finer = REAL_METRICS["MAE"] if self.real else CLASS_METRICS["log loss"]
+        finer = METRICS[self.kind]["MAE" if self.kind == "real" else "log loss"]
         return {"score": self.metric(y, prediction), "finer": finer(y, prediction)}
 
     def _predict(self, model: Any, X: Any) -> Prediction:
-        if self.real:
+        if self.kind == "real":
             return np.asarray(model.predict(X), dtype=np.float32).reshape(-1, self.n_columns)
         decides = self.metric.name != "log loss" and hasattr(model, "decision_proba")
+        if self.kind == "multilabel":
+            proba = (model.decision_proba if decides else model.predict_proba)(X)
+            return np.asarray(proba, dtype=np.float32)
         return aligned(model, X, np.arange(self.n_classes), decides).astype(np.float32)
 
     def fingerprint(self, *settings: Any) -> str:

@@ -59,8 +59,8 @@ def race(
     X
         Rows in a form that all candidates read: array (n, d) or (n, h, w, c), sparse matrix, dataframe, texts.
     targets
-        `labelwise.supervision.Targets` of kind classes or real, or a ``y`` to infer them from. Unlabelled rows are
-        always trained on and never scored.
+        `labelwise.supervision.Targets` of kind classes, real or multilabel, or a ``y`` to infer them from. Unlabelled
+        rows are always trained on and never scored.
     candidates
         Challengers, the most promising first: where time is short, the last are dropped first.
     baseline
@@ -144,8 +144,8 @@ def _default_baseline(problem: Problem, seed: int) -> Candidate:
         raise InputError("baseline must be given where X is not an array: the default one reads features or images.")
     return baseline_for(
         int(np.prod(X.shape[1:])),
-        problem.n_columns + problem.real,
-        real=problem.real,
+        problem.n_columns + (problem.kind == "real"),
+        kind=problem.kind,
         sparse=sparse.issparse(X),
         image=X.ndim == 4,
         random_state=seed,

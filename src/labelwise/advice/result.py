@@ -208,7 +208,10 @@ def _difference_columns(comparison: Comparison | None, level: float) -> dict[str
 
 def _rowwise(problem: Problem, prediction: NDArray[np.float32]) -> pd.DataFrame:
     rows = np.flatnonzero(~np.isnan(prediction).any(axis=1))
-    if problem.real:
+    if problem.kind == "multilabel":
+        said = [list(np.flatnonzero(row > 0.5)) for row in prediction[rows]]
+        return pd.DataFrame({"row": rows, "given": list(problem.y[rows]), "prediction": said})
+    if problem.kind == "real":
         value = prediction[rows] if problem.y.ndim > 1 else prediction[rows, 0]
         return pd.DataFrame({"row": rows, "given": list(problem.y[rows]), "prediction": list(value)})
     best = prediction[rows].argmax(axis=1)

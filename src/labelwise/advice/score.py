@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from labelwise.advice import several
 from labelwise.base import InputError
 
 Ints = NDArray[np.integer[Any]]
@@ -43,10 +44,10 @@ class Metric:
     Parameters
     ----------
     name
-        One of `CLASS_METRICS` or `REAL_METRICS`.
+        One of `METRICS`.
     function
         Of given codes (b,), probabilities (b, K) and the noise matrix or None; for real targets of values and
-        predictions.
+        predictions; for several labels of labels (b, L), -1 unknown, and probabilities.
     row_function
         Of the same arguments: a value a row, (b,), whose mean is the score. Where the score is no mean of rows, these are
         its linear part in each row (its influence), which is what its chance error is made of.
@@ -196,11 +197,22 @@ REAL_METRICS = {
 }
 
 
-def choose(metric: str, counts: ArrayLike | None = None, real: bool = False) -> Metric:
-    """Return the metric of that name; ``auto`` chooses by the class counts.
+LABEL_METRICS = {
+    "mAP": Metric("mAP", several.mean_average_precision, several.average_precision_rows, share=False),
+    "macro F1": Metric("macro F1", several.macro_f1, several.f1_rows, share=False),
+    "log loss": Metric("log loss", several.log_loss, several.log_rows, share=False),
+}
+METRICS = {"classes": CLASS_METRICS, "real": REAL_METRICS, "multilabel": LABEL_METRICS}
+"""Metrics by the kind of the targets."""
+_WORDS = {"classes": "classes", "real": "real targets", "multilabel": "several labels a row"}
 
-    ``auto`` is R2 for real targets, balanced accuracy where classes are lopsided (entropy of their shares below
-    `LOPSIDED` of the greatest possible: two classes at 25 to 75 are just not), else accuracy.
+
+def choose(metric: str, counts: ArrayLike | None = None, kind: str = "classes") -> Metric:
+    """Return the metric of that name for targets of a kind; ``auto`` chooses by the class counts.
+
+    ``auto`` is R2 for real targets, the mean average precision (mAP) for several labels a row, balanced accuracy where
+    classes are lopsided (entropy of their shares below `LOPSIDED` of the greatest possible: two classes at 25 to 75 are
+    just not), else accuracy.
 
     Examples
     --------
@@ -208,10 +220,10 @@ def choose(metric: str, counts: ArrayLike | None = None, real: bool = False) -> 
     ('accuracy', 'balanced accuracy')
     """
     if metric == "auto":
-        return REAL_METRICS["R2"] if real else _by_counts(counts)
-    known = REAL_METRICS if real else CLASS_METRICS
+        return _by_counts(counts) if kind == "classes" else METRICS[kind]["R2" if kind == "real" else "mAP"]
+    known = METRICS[kind]
     if metric not in known:
-        what = "real targets" if real else "classes"
+        what = _WORDS[kind]
         raise InputError(f"metric must be 'auto' or, for {what}, one of {', '.join(known)}. Got {metric!r}.")
     return known[metric]
 

@@ -30,6 +30,12 @@ CLAIM = {"shown": 0.4, "not shown": -0.4, "opposite": -2.0}
 SURE = ("major", "critical")
 POISONED = "poisoned pool"
 """Kind of the finding after which no method may learn from the pool: cross-validation cannot see a backdoor."""
+TASKS = {"classes": "classification", "real": "regression", "multilabel": "multi-label"}
+"""The kinds of targets that can be raced for, and the task on the cards of methods that learn from them."""
+PLAIN = ("CrossEntropy", "SquaredError", "MaskedBCE")
+"""Losses that the plain networks train with: they would race against themselves."""
+NETWORKS = ("Classifier", "Regressor", "MultiLabelClassifier")
+"""The plain networks: one is always on the list."""
 OF_PROBABILITIES = ("log loss",)
 """Metrics that read probabilities: for these, calibration is a candidate."""
 LIMIT = 6
@@ -48,7 +54,7 @@ class Wish:
 def shortlist(
     findings: Iterable[Finding],
     *,
-    real: bool = False,
+    kind: str = "classes",
     image: bool = False,
     names: Sequence[str] | None = None,
     random_state: int | None = 0,
@@ -67,8 +73,8 @@ def shortlist(
     ----------
     findings
         Of `labelwise.audit.audit`, or anything with ``severity``, ``handles`` and ``title``.
-    real
-        Whether targets are real numbers instead of classes.
+    kind
+        Of the targets, as `labelwise.supervision.Kind` has it: ``classes``, ``real`` or ``multilabel``.
     image
         Whether rows are pictures: then only methods that train a network take them.
     names
@@ -91,17 +97,17 @@ def shortlist(
     ['GCE']
     """
     if names is not None:
-        chosen = [_named(name, real, image) for name in names]
+        chosen = [_named(name, kind, image) for name in names]
         return [_candidate(entry, random_state, "Asked for by name.") for entry in chosen]
-    found = spoken(findings, metric, real)
-    chosen = ranked(found, real, image, metric, limit)
+    found = spoken(findings, metric, kind)
+    chosen = ranked(found, kind, image, metric, limit)
     return [_candidate(entry, random_state, why(entry, found)) for entry in chosen]
 
 
-def spoken(findings: Iterable[Any], metric: str, real: bool = False) -> list[Any]:
+def spoken(findings: Iterable[Any], metric: str, kind: str = "classes") -> list[Any]:
     """Return what speaks for methods, the loudest first: the findings, and the metric if it reads probabilities."""
     wishes: list[Any] = []
-    if metric in OF_PROBABILITIES and not real:
+    if metric in OF_PROBABILITIES and kind == "classes":
         wishes = [Wish(f"The race compares probabilities, by {metric}", frozenset({"calibration"}))]
     return sorted([*findings, *wishes], key=loudness, reverse=True)
 
@@ -116,27 +122,26 @@ def loudness(finding: Any) -> float:
     return WEIGHT[finding.severity] + min(PER_GAIN * promised, MOST_FOR_GAIN)
 
 
-def ranked(found: Sequence[Any], real: bool, image: bool, metric: str, limit: int = LIMIT) -> list[Entry]:
+def ranked(found: Sequence[Any], kind: str, image: bool, metric: str, limit: int = LIMIT) -> list[Entry]:
     """Return the entries that race on their own accord, the best first and the plain network last."""
-    able = [entry for entry in catalogue.methods() if not hindrance(entry, found, real, image, metric)]
+    able = [entry for entry in catalogue.methods() if not hindrance(entry, found, kind, image, metric)]
     ranks = [(rank_of(entry, found), entry) for entry in able]
     wanted = _in_turns([(rank, entry) for rank, entry in ranks if rank > 0])[:limit]
-    plain = [entry for entry in able if entry.room == "learner" and entry not in wanted]
+    plain = [entry for entry in able if entry.name in NETWORKS and entry not in wanted]
     return wanted[: max(limit - len(plain), 1)] + plain
 
 
 # -- who may
 
 
-def obstacle(entry: Entry, real: bool, image: bool) -> str:
+def obstacle(entry: Entry, kind: str, image: bool) -> str:
     """Say in a sentence why the method cannot race on such targets and rows; empty where it can."""
-    if entry.supervision == {"classes" if real else "real"} and entry.kind not in ("diagnostic", "part"):
-        return _wrong_targets(entry, real)
-    if not (entry.race or (entry.kind == "loss" and entry.name not in ("CrossEntropy", "SquaredError"))):
-        return entry.apart or _nature(entry, real)
-    target = "real" if real else "classes"
-    if target not in entry.supervision or entry.task not in ("regression" if real else "classification", "any"):
-        return _wrong_targets(entry, real)
+    if entry.supervision and entry.supervision <= TASKS.keys() - {kind} and entry.kind not in ("diagnostic", "part"):
+        return _wrong_targets(entry, kind)
+    if not (entry.race or (entry.kind == "loss" and entry.name not in PLAIN)):
+        return entry.apart or _nature(entry, kind)
+    if kind not in entry.supervision or entry.task not in (TASKS[kind], "any"):
+        return _wrong_targets(entry, kind)
     if missing := sorted(entry.needs - ({"pictures"} if image else set())):
         return entry.apart or f"It needs {' and '.join(missing)}, and these rows have none."
     if image and entry.kind not in ("learner", "loss"):
@@ -145,9 +150,9 @@ def obstacle(entry: Entry, real: bool, image: bool) -> str:
     return f"It needs the package {absent[0]}, which is not installed." if absent else ""
 
 
-def hindrance(entry: Entry, found: Sequence[Any], real: bool, image: bool, metric: str) -> str:
+def hindrance(entry: Entry, found: Sequence[Any], kind: str, image: bool, metric: str) -> str:
     """Say in a sentence why the method does not race on its own accord, whatever it handles; empty where it may."""
-    if cannot := obstacle(entry, real, image):
+    if cannot := obstacle(entry, kind, image):
         return cannot
     if entry.apart and not (metric in OF_PROBABILITIES and wraps(entry.cls)):
         return f"{entry.apart} It can be asked for by name."
@@ -156,29 +161,29 @@ def hindrance(entry: Entry, found: Sequence[Any], real: bool, image: bool, metri
     return ""
 
 
-def _nature(entry: Entry, real: bool) -> str:
+def _nature(entry: Entry, kind: str) -> str:
     """Say why a method cannot race by its nature, where its card leaves that to its kind."""
     if entry.kind == "diagnostic":
         return "It measures, and predicts nothing."
     if entry.kind == "part":
         return "It is a part of other methods, of a training loop or of a query, and predicts nothing by itself."
-    return _wrong_targets(entry, real)
+    return _wrong_targets(entry, kind)
 
 
-def _wrong_targets(entry: Entry, real: bool) -> str:
+def _wrong_targets(entry: Entry, kind: str) -> str:
     words = {"classes": "one class a row", "real": "real targets", "multilabel": "several labels a row"}
-    learns = " or ".join(words.get(kind, kind) for kind in sorted(entry.supervision)) or "something else than labels"
-    return f"It learns from {learns}; these rows have {words['real' if real else 'classes']}."
+    learns = " or ".join(words.get(one, one) for one in sorted(entry.supervision)) or "something else than labels"
+    return f"It learns from {learns}; these rows have {words[kind]}."
 
 
 def _reads_pool(entry: Entry) -> bool:
     return entry.room in ("semi_supervised", "active", "discovery") or "missing labels" in entry.handles
 
 
-def _named(name: str, real: bool, image: bool) -> Entry:
+def _named(name: str, kind: str, image: bool) -> Entry:
     entry = catalogue.find(name)
-    if cannot := obstacle(entry, real, image):
-        able = ", ".join(e.name for e in catalogue.methods() if not obstacle(e, real, image))
+    if cannot := obstacle(entry, kind, image):
+        able = ", ".join(e.name for e in catalogue.methods() if not obstacle(e, kind, image))
         raise InputError(f"method: {entry.name} cannot race on these targets. {cannot} Those that can: {able}.")
     return entry
 

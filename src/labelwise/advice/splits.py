@@ -75,6 +75,17 @@ def real_strata(values: NDArray[np.floating[Any]], bins: int = 10) -> Ints:
     return strata
 
 
+def label_strata(labels: Ints) -> Ints:
+    """Return, of several labels a row (n, L), the rarest that the row has; L for rows with none, -1 where all are unknown.
+
+    >>> label_strata(np.array([[1, 1], [1, 0], [1, -1], [0, 0], [-1, -1]])).tolist()
+    [1, 0, 0, 2, -1]
+    """
+    has, count = labels == 1, (labels == 1).sum(axis=0)
+    rarest = np.where(has, count, len(labels) + 1).argmin(axis=1)
+    return np.where(has.any(axis=1), rarest, np.where((labels >= 0).any(axis=1), labels.shape[1], -1))
+
+
 def fold_numbers(rows: Rows, folds: int, rng: np.random.Generator) -> Ints:
     """Deal the scorable rows over folds 0, 1, ...; `NEVER` for the others.
 

@@ -92,7 +92,7 @@ def fit(*, json: bool, method: str, params: list[str], out: str, overwrite: bool
         listener.step("fit", 1.0)
     classes = None if data.real else np.asarray(data.targets.classes).tolist()
     save(
-        Model(encoder=data.encoder, estimator=estimator, classes=classes, method=entry.name),
+        Model(encoder=data.encoder, estimator=estimator, classes=classes, method=entry.name, several=data.several),
         target,
         overwrite=overwrite,
     )

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.advice import RaceResult
+from labelwise.advice.splits import label_strata
 from labelwise.audit import AuditReport
 from labelwise.insights import map as maps
 from labelwise.insights.curve import learning_curve
@@ -21,6 +22,7 @@ from labelwise.job import Job, Understood
 from labelwise.outcome import Held, preview
 from labelwise.rundir import RunDirectory
 
+_MEASURES = {"classes": "error rate", "real": "absolute error", "multilabel": "share of wrong labels"}
 MOST_ROWS = 50_000
 """Rows compared by slices; of more, a random part."""
 SHOWN = 120
@@ -44,13 +46,17 @@ def insights(
     if held is not None:
         attempt("slices", lambda: _slices(job, data, report, held))
         attempt("sources", lambda: _sources(data, held))
-    attempt("learning_curve", lambda: _curve(job, data, result, info))
+    info["learning_curve"] = None  # of several labels a row none is drawn
+    if not data.several:
+        attempt("learning_curve", lambda: _curve(job, data, result, info))
     attempt("map", lambda: _map(job, data, report, directory))
     attempt("examples", lambda: _examples(data, report, directory, info))
 
 
 def _judged(data: Understood, held: Held) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Return the rows with a held-out prediction and a label, and the error of each."""
+    if data.several:
+        return _judged_labels(data, held)
     given = np.where(
         data.test, data.test_values.reshape(len(data.test), -1)[:, 0], data.values.reshape(len(data.test), -1)[:, 0]
     )
@@ -59,6 +65,15 @@ def _judged(data: Understood, held: Held) -> tuple[NDArray[np.int64], NDArray[np
     if data.real:
         return rows, np.abs(given[rows] - held.prediction[rows]).astype(np.float64)
     return rows, (given[rows] != held.prediction[rows]).astype(np.float64)
+
+
+def _judged_labels(data: Understood, held: Held) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Return the rows with a held-out prediction and a known label, and the share of known labels that is wrong."""
+    given = np.where(data.test[:, None], data.test_values, data.values)
+    known = given >= 0
+    rows = np.flatnonzero(known.any(axis=1) & (held.fresh | data.test))
+    wrong = ((given != held.prediction) & known)[rows]
+    return rows, wrong.sum(axis=1) / known[rows].sum(axis=1)
 
 
 def _slices(job: Job, data: Understood, report: AuditReport, held: Held) -> dict[str, Any]:
@@ -70,7 +85,7 @@ def _slices(job: Job, data: Understood, report: AuditReport, held: Held) -> dict
     errors = report.of_kind("label errors")
     doubtful = np.isin(rows, errors[0].rows) if errors else np.zeros(len(rows), bool)
     return {
-        "measure": "absolute error" if data.real else "error rate", "rows": len(rows), "looked_at": looked,
+        "measure": _MEASURES[data.kind], "rows": len(rows), "looked_at": looked,
         "error": float(error.mean()) if len(error) else None,
         "found": [_line(weakness, error, doubtful, data.real) for weakness in found],
     }  # fmt: skip
@@ -143,14 +158,18 @@ def _map(job: Job, data: Understood, report: AuditReport, directory: RunDirector
 
 
 def _classes(data: Understood, rows: NDArray[np.int64]) -> Any:
-    """Return the class of each row, or the quarter that its number falls into."""
+    """Return the class of each row, the rarest of its labels, or the quarter that its number falls into."""
+    if data.several:
+        place = label_strata(data.values[rows])
+        names = np.append(np.asarray(data.targets.classes, dtype=object), "none")
+        return pd.Series(names[place]).where(place >= 0).astype("string").to_numpy()
     given = pd.Series(data.given).iloc[rows]
     if not data.real:
         return given.astype("string").to_numpy()
     numbers = pd.to_numeric(given, errors="coerce")
     edges = np.unique(np.quantile(numbers.dropna(), [0, 0.25, 0.5, 0.75, 1]))
-    names = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
-    return pd.cut(numbers, edges.tolist(), labels=names, include_lowest=True).astype("string").to_numpy()
+    quarters = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(edges)]
+    return pd.cut(numbers, edges.tolist(), labels=quarters, include_lowest=True).astype("string").to_numpy()
 
 
 def _examples(data: Understood, report: AuditReport, directory: RunDirectory, info: dict[str, Any]) -> dict[str, Any]:

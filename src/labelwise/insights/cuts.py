@@ -23,7 +23,11 @@ NO_SLICE = frozenset({"label", "text", "image", "id", "split", "weight", "truste
 def cuts(data: Understood, rows: NDArray[np.int64]) -> Iterator[Slice]:
     """Yield the slices of the rows numbered in `rows`; each has a mask of their length."""
     frame = data.frame.iloc[rows]
-    if not data.real:
+    if data.several:
+        labels = np.where(data.test[rows, None], data.test_values[rows], data.values[rows])
+        for code, name in enumerate(np.asarray(data.targets.classes)):
+            yield Slice("label", str(name), labels[:, code] == 1)
+    elif not data.real:
         given = np.where(data.test[rows], data.test_values[rows], data.values[rows]).astype(np.int64)
         for code in np.unique(given[given >= 0]):
             yield Slice("class", str(np.asarray(data.targets.classes)[code]), given == code)

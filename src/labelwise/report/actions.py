@@ -89,11 +89,15 @@ def _by_its_promise(found: Action, gain: Mapping[str, Any]) -> Action:
 
 
 def _review(info: Mapping[str, Any], item: Mapping[str, Any], gain: Mapping[str, Any] | None, rows: float) -> Action:
+    urgency, effort = min(content.SEVERITIES.index(content.severity(item)), 1), f"{plural(rows, 'row')} to look at"
+    if content.several(info):
+        why = "flagged.csv lists them, the most suspicious first. Correct the table's label columns, and run again."
+        return Action(f"Look at the {plural(rows, 'row')} with a doubtful label", why, "", rows, gain, urgency, effort)
     return Action(
         f"Review the {plural(rows, 'flagged label')}",
         "They are listed from the most to the least suspicious: stop where most turn out right.",
         f"labelwise review {content.place(info)}",
-        rows, gain, min(content.SEVERITIES.index(content.severity(item)), 1), f"{plural(rows, 'row')} to look at",
+        rows, gain, urgency, effort,
     )  # fmt: skip
 
 
@@ -108,7 +112,8 @@ def _labels(info: Mapping[str, Any]) -> Iterator[Action]:
     why = "The learning curve says that it still pays: see below." if gain else "More labels teach the model more."
     if waiting:
         title = f"Label more rows: {count(waiting)} wait for a label"
-        yield Action(title, why, f"labelwise query {content.place(info)} --n 50", more, gain, 3, effort, projected=True)
+        asks = "" if content.several(info) else f"labelwise query {content.place(info)} --n 50"
+        yield Action(title, why, asks, more, gain, 3, effort, projected=True)
     elif number(data.get("labelled")):
         yield Action(f"Collect and label about {count(more)} new rows", why, "", more, gain, 6, effort, projected=True)
 

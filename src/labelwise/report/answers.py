@@ -211,7 +211,7 @@ def slice_name(found: Mapping[str, Any]) -> str:
 
 
 def _errors(measure: str, value: object) -> str:
-    return percent(value) if "rate" in measure else wording.figure(value)
+    return (percent if wording.is_share(measure) else wording.figure)(value)
 
 
 # -- what was tried?

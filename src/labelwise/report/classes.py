@@ -8,10 +8,10 @@ from typing import Any
 
 from labelwise.report import content
 from labelwise.report.charts import ClassPoint, support_plot
-from labelwise.report.plots import Item, pairs
+from labelwise.report.plots import Item, intervals, pairs
 from labelwise.report.reading import Run
 from labelwise.report.svg import Scale
-from labelwise.report.wording import clean, count, number, percent, percent_tick, plural
+from labelwise.report.wording import clean, count, figure, number, percent, percent_tick, plural
 
 View = dict[str, Any]
 
@@ -33,11 +33,46 @@ def per_class(run: Run) -> View | None:
     return {
         "plot": pairs(worst, "Precision and recall by class", percent_tick, scale),
         "support": _support(run.info, rows),
+        "labels": content.several(run.info),
         "total": len(items),
         "shown": len(worst),
         "zoomed": scale.low > 0,
         "table": items[:MAX_CLASS_TABLE] if len(items) > len(worst) else None,
     }
+
+
+def tail(run: Run) -> View | None:
+    """The score where training rows are many, medium and few; None where they are about even."""
+    told = content.part(run.info, "scores", "tail")
+    share, what = told.get("measure") == "recall", "label" if content.several(run.info) else "class"
+    items = []
+    for row in content.listing(run.info, "scores", "tail", "parts"):
+        value, low, high = (number(row.get(name)) for name in ("value", "low", "high"))
+        if value is not None:
+            write = percent if share else figure
+            spread = "" if low is None or high is None else f"{write(low)} to {write(high)}"
+            items.append(Item(_part(row, what), value, write(value), low, high, spread, tone="main"))
+    if len(items) < 2:
+        return None
+    scale = share_scale([item.ends[0] for item in items]) if share else Scale(0.0, max(item.ends[1] for item in items))
+    tick = percent_tick if share else figure
+    return {
+        "plot": intervals(items, "Score where training rows are many, medium and few", tick, scale),
+        "measure": clean(told.get("measure"), 40),
+        "share": share,
+        "what": "labels" if what == "label" else "classes",
+        "zoomed": scale.low > 0,
+    }
+
+
+def _part(row: Mapping[str, Any], what: str) -> str:
+    """Name a part of the tail: ``few: 4 classes of 3 to 19 rows``."""
+    name, classes = clean(row.get("part"), 20), number(row.get("classes"))
+    if classes is None:
+        return f"{name}: {plural(row.get('rows'), 'row')} scored"
+    low, high = number(row.get("from")) or 0, number(row.get("to")) or 0
+    sizes = count(low) if low == high else f"{count(low)} to {count(high)}"
+    return f"{name}: {plural(classes, what, f'{what}es' if what == 'class' else 'labels')} of {sizes} rows"
 
 
 def _item(row: Mapping[str, Any]) -> Item | None:
@@ -69,7 +104,7 @@ def _support(info: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> View
         ClassPoint(name, size, recall, *wilson(recall, support), place in named, "main" if place in named else "plain")
         for place, (name, size, recall, support) in enumerate(told[:1000])
     ]
-    said = _said(told, overall)
+    said = _said(told, overall, content.several(info))
     return {"plot": support_plot(points, said, overall), "said": said}
 
 
@@ -84,7 +119,7 @@ def _named(told: Sequence[tuple[str, float, float, float]]) -> set[int]:
     return set(kept)
 
 
-def _said(told: Sequence[tuple[str, float, float, float]], overall: float) -> str:
+def _said(told: Sequence[tuple[str, float, float, float]], overall: float, labels: bool) -> str:
     """Say how accurate the smaller half of the classes is against the larger half."""
     ordered = sorted(told, key=lambda one: one[1])
     half = len(ordered) // 2
@@ -92,10 +127,15 @@ def _said(told: Sequence[tuple[str, float, float, float]], overall: float) -> st
         sum(recall * support for *_, recall, support in part) / sum(one[-1] for one in part)
         for part in (ordered[:half], ordered[half:])
     )
-    few = ordered[half - 1][1]
+    few = count(ordered[half - 1][1])
+    if labels:
+        return (
+            f"Of all labels that rows have {percent(overall)} are found: {percent(small)} of the {plural(half, 'label')} "
+            f"with fewest rows (up to {few}), {percent(large)} of the others."
+        )
     return (
         f"Of all rows {percent(overall)} are predicted right: {percent(small)} in the {plural(half, 'class', 'classes')} "
-        f"with fewest labels (up to {count(few)}), {percent(large)} in the others."
+        f"with fewest labels (up to {few}), {percent(large)} in the others."
     )
 
 

@@ -39,6 +39,11 @@ def values(info: Mapping[str, Any], *path: str) -> list[Any]:
     return list(found) if isinstance(found, Sequence) and not isinstance(found, str) else []
 
 
+def several(info: Mapping[str, Any]) -> bool:
+    """Whether rows have several labels."""
+    return part(info, "data").get("task") == "multi-label"
+
+
 def severity(finding: Mapping[str, Any]) -> str:
     """Severity of a finding; an unknown one reads as ``info``."""
     found = str(finding.get("severity", "")).lower()

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.report import content, wording
-from labelwise.report.classes import per_class, share_scale, wilson
+from labelwise.report.classes import per_class, share_scale, tail, wilson
 from labelwise.report.parts_of_data import slices, sources
 from labelwise.report.plots import Item, histogram, intervals, reliability
 from labelwise.report.reading import Run
@@ -26,6 +26,7 @@ def model(run: Run) -> View | None:
         "reliability": _reliability(run.info),
         "confidence": _confidence(run.predictions),
         "classes": per_class(run),
+        "tail": tail(run),
         "slices": slices(run.info),
         "sources": sources(run.info),
     }

@@ -115,7 +115,8 @@ def queries(run: Run, shown: Shown) -> View | None:
         return None
     columns = ("rank", "row", "preview", "prediction", "confidence", "reason")
     rows = looked_at(rows_of(run.queries, columns, MAX_QUERIES), shown)
-    return {"rows": rows, "total": len(run.queries), "place": content.place(run.info, run.path.name)}
+    return {"rows": rows, "total": len(run.queries), "place": content.place(run.info, run.path.name),
+            "several": content.several(run.info)}  # fmt: skip
 
 
 def rounds(run: Run) -> View | None:

@@ -25,7 +25,7 @@ def slices(info: Mapping[str, Any]) -> View | None:
     looked = number(told.get("looked_at"))
     if looked is None:
         return None
-    rate = "rate" in str(told.get("measure") or "error rate")
+    rate = wording.is_share(told.get("measure") or "error rate")
     write = percent if rate else wording.figure
     items = [item for line in content.listing(info, "slices", "found")[:MAX_SLICES] if (item := _slice(line, write))]
     top = max([item.ends[1] for item in items] + [item.second or 0.0 for item in items], default=1.0)

@@ -199,7 +199,7 @@ def words_of(name: object, limit: int = 80) -> str:
 def heading(name: object, limit: int = 80) -> str:
     """Return an identifier as words with a large first letter."""
     words = words_of(name, limit)
-    return words[:1].upper() + words[1:]
+    return words if words.startswith("mAP") else words[:1].upper() + words[1:]
 
 
 def sentence(text: object, limit: int = 600) -> str:

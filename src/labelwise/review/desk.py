@@ -49,12 +49,17 @@ class Review:
     Raises
     ------
     InputError
-        If the run is not complete, or its decisions are in use or cannot be written.
+        If the run is not complete, rows have several labels, or its decisions are in use or cannot be written.
     """
 
     def __init__(self, run: str | Path, annotator: str | None = None, holder: str = "a review page") -> None:
         self.run = Path(run)
         self.info = read_info(self.run)
+        if self.info["data"].get("task") == "multi-label":
+            raise InputError(
+                f"{self.run} has several labels a row, and a card asks for one. Correct the label columns of the table: "
+                "flagged.csv lists the doubtful entries, queries.csv the rows whose unknown labels are the least sure."
+            )
         self.annotator = annotator_name(annotator if annotator is not None else _login())
         self.cards = read_cards(self.run, self.info)
         self.store = Store(self.run, fingerprint=self.info["data"].get("fingerprint"), holder=holder)

@@ -203,6 +203,16 @@ class Targets:
             return np.zeros(0, dtype=object)
         return np.asarray(self.classes[self.class_counts == 1])
 
+    def array(self) -> AnyArray:
+        """Return what a method learns from, of one class, one number or several labels a row.
+
+        Class codes ``(n,)``, -1 unlabelled; real targets, NaN unlabelled; labels ``(n, L)`` int8: 1 yes, 0 no, -1 unknown.
+        """
+        if self.kind is Kind.MULTILABEL:
+            positive, negative, _ = self.masks(slice(None))
+            return np.where(positive, 1, np.where(negative, 0, UNLABELED)).astype(np.int8)
+        return np.asarray(self.need("values" if self.kind is Kind.REAL else "codes"))
+
     def masks(self, rows: ArrayLike | slice) -> tuple[BoolArray, BoolArray, BoolArray]:
         """Return dense ``(positive, negative, unknown)`` masks of some rows, each ``(b, L)``; multilabel only."""
         if self.kind is not Kind.MULTILABEL:
