@@ -252,6 +252,9 @@ def test_top_in_blocks_is_the_top_of_all_scores(block, monkeypatch):
     layer.loss(h, torch.arange(6)).backward()
     scores = layer(h)
     assert torch.allclose(scores, nn.functional.pad(h, (0, 1), value=1.0) @ layer.weight().T)
+    mean, std = layer.moments(h)
+    assert torch.allclose(mean[:, 0], scores.mean(1))
+    assert torch.allclose(std[:, 0], scores.std(1, correction=0))
     for k in (1, 5, 100):
         values, classes = layer.top(h, k)
         expected = scores.topk(k, 1)

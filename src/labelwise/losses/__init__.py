@@ -37,6 +37,7 @@ from labelwise.losses.sup_re_mix import draw_mixtures, sup_re_mix
 from labelwise.losses.symmetric import JS, MAE, NCE, RCE, SCE
 from labelwise.losses.tcm import ThresholdConsistentMargin
 from labelwise.losses.unpg import UNPG
+from labelwise.losses.winner_take_all import WinnerTakeAll, with_pair_means
 
 __all__ = [
     "AGCE",
@@ -85,6 +86,7 @@ __all__ = [
     "SquaredError",
     "TaylorSoftmax",
     "ThresholdConsistentMargin",
+    "WinnerTakeAll",
     "ZLoss",
     "aggressive_triplet",
     "con_r",
@@ -96,4 +98,5 @@ __all__ = [
     "prototypes_of",
     "sup_con",
     "sup_re_mix",
+    "with_pair_means",
 ]

@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
+from labelwise.multilabel.comic import COMIC
+from labelwise.multilabel.dual_encoder import DualEncoder
 from labelwise.multilabel.frechet import frechet_logits, frechet_mean, locus, next_class
+from labelwise.multilabel.gaussian_generation import GaussianGeneration
+from labelwise.multilabel.graph_propagation import GraphPropagation
 from labelwise.multilabel.hybrid_multilabel import HybridMultiLabelClassifier
+from labelwise.multilabel.kenet import Glossary, KeNet
+from labelwise.multilabel.label_dependent_attention import LabelDependentAttention, SourceMaps
 from labelwise.multilabel.loki import Loki
+from labelwise.multilabel.ngame import NGAME
+from labelwise.multilabel.one_vs_rest import OneVsRestLinear
+from labelwise.multilabel.pu_mlc import PUMLCClassifier
+from labelwise.multilabel.ridge_mapping import RidgeMapping
+from labelwise.multilabel.role import ROLE
 from labelwise.multilabel.stacked_embeddings import StackedEmbeddings
+from labelwise.multilabel.text_series import TextSeries
 from labelwise.multilabel.trans_icd import TransICD
+from labelwise.multilabel.z_loss import ZLossClassifier, padded
+from labelwise.multilabel.zero_shot import harmonic_mean
 
 __all__ = [
+    "COMIC",
+    "NGAME",
+    "ROLE",
+    "DualEncoder",
+    "GaussianGeneration",
+    "Glossary",
+    "GraphPropagation",
     "HybridMultiLabelClassifier",
+    "KeNet",
+    "LabelDependentAttention",
     "Loki",
+    "OneVsRestLinear",
+    "PUMLCClassifier",
+    "RidgeMapping",
+    "SourceMaps",
     "StackedEmbeddings",
+    "TextSeries",
     "TransICD",
+    "ZLossClassifier",
     "frechet_logits",
     "frechet_mean",
+    "harmonic_mean",
     "locus",
     "next_class",
+    "padded",
 ]

@@ -319,15 +319,24 @@ class FactoredOutput(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the scores of all classes ``(b, D)``, without a gradient: for prediction where all are wanted."""
         with torch.no_grad():
-            inner, shift = self._projected(hidden)
-            return (inner @ self.V.T).add_(shift).to(hidden.dtype)
+            inner, shift = self._projected(hidden, hidden.dtype)
+            blocks = [inner @ block.T.to(hidden.dtype) for block in torch.split(self.V, BLOCK)]
+            return torch.cat(blocks, 1).add_(shift)
+
+    @torch.no_grad()
+    def moments(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation of the scores of each row, ``(b, 1)`` float64, without computing them."""
+        h = self._extended(hidden).double()
+        mean = (h @ self.total)[:, None] / self.n_classes
+        mean_square = ((h @ self.Q) * h).sum(1, keepdim=True) / self.n_classes
+        return mean, (mean_square - mean.square()).clamp_min(0).sqrt()
 
     @torch.no_grad()
     def top(self, hidden: Tensor, k: int) -> tuple[Tensor, Tensor]:
         """Return the k best scores of each row and their classes, both ``(b, k)``, best first, in blocks of classes."""
         if not 1 <= k <= self.n_classes:
             raise InputError(f"k must be from 1 to the number of classes, {self.n_classes}. Got {k}.")
-        inner, shift = self._projected(hidden)
+        inner, shift = self._projected(hidden, self.V.dtype)
         best = inner.new_empty(len(hidden), 0)
         names = torch.empty(len(hidden), 0, dtype=torch.int64, device=hidden.device)
         for start in range(0, self.n_classes, BLOCK):
@@ -338,9 +347,9 @@ class FactoredOutput(nn.Module):
             best = merged
         return best, names
 
-    def _projected(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    def _projected(self, hidden: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         h = self._extended(hidden).double()
-        return (h @ self.U.T).to(self.V.dtype), (h @ self.w)[:, None].to(self.V.dtype)
+        return (h @ self.U.T).to(dtype), (h @ self.w)[:, None].to(dtype)
 
     def _extended(self, hidden: Tensor) -> Tensor:
         return nn.functional.pad(hidden, (0, 1), value=self.constant) if self.constant else hidden
