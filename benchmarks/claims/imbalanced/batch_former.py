@@ -67,7 +67,7 @@ FEW = "Classes with few rows are found more often."
 
 CLAIMS = [
     Claim(
-        method=METHOD, paper=PAPER, name=f"few rows, {data.split()[0]}, {loss}", data=data, statement=FEW,
+        method=METHOD, paper=PAPER, name=f"few rows, {data.split(',')[0]}, {loss}", data=data, statement=FEW,
         baseline=f"the same network and {loss}, same tuning", metric="mean recall of classes with fewer than 15 rows",
         run=compared(load, criterion, "few"), needs=("mnist_test",) if load is mnist_tail else (),
     )
