@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 from scipy.stats import binom, multivariate_normal
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -68,12 +69,14 @@ EXAMPLES = {
     "backdoor_pool": lambda rs: synthetic.backdoor_pool(
         np.zeros((40, 16)) + np.linspace(0, 1, 16), np.arange(40) % 2, 0, 0.2, shape=(4, 4), random_state=rs
     ),
+    "extreme_multilabel": lambda rs: synthetic.extreme_multilabel(30, 20, n_groups=4, random_state=rs),
     "stick_figures": lambda rs: synthetic.stick_figures(3, 16, random_state=rs),
 }
 
 
 def arrays(result: object) -> dict[str, np.ndarray]:
     values = {item.name: getattr(result, item.name) for item in dataclasses.fields(result)}  # type: ignore[arg-type]
+    values = {name: value.toarray() if sparse.issparse(value) else value for name, value in values.items()}
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
 

@@ -32,7 +32,7 @@ def top_labels(scores: Any, k: int) -> Ints:
     """
     if k < 1:
         raise InputError(f"k must be a whole number from 1. Got {k}.")
-    if sparse.issparse(scores):
+    if is_sparse(scores):
         return _top_stored(sparse.csr_array(scores), k)
     s = np.asarray(scores, dtype=np.float64)
     if s.ndim != 2 or not np.isfinite(s).all():
@@ -170,21 +170,24 @@ def f1(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     return {"micro": micro, "macro": float(each.mean()) if len(each) else 0.0}
 
 
-def top_k_calibration_error(proba: ArrayLike, truth: Any, k: int = 5, bins: int = 10) -> float:
+def top_k_calibration_error(proba: Any, truth: Any, k: int = 5, bins: int = 10) -> float:
     """Return the mean gap of probability and share of right labels among the first k of each row, over equal-width bins.
+
+    Of sparse probabilities only stored ones are candidates; empty places count nowhere.
 
     Examples
     --------
     >>> round(top_k_calibration_error([[0.9, 0.1], [0.9, 0.2]], [[1, 0], [1, 0]], k=1), 3)
     0.1
     """
-    p = np.asarray(proba, dtype=np.float64)
-    top = top_labels(p, k)
-    right = hits(top, truth).ravel()
-    sure = np.take_along_axis(p, top, 1).ravel()
+    top = top_labels(proba, k)
+    there = top != NO_LABEL
+    right = hits(top, truth)[there]
+    held = sparse.csr_array(proba) if is_sparse(proba) else np.asarray(proba, dtype=np.float64)
+    sure = np.asarray(held[np.nonzero(there)[0], top[there]], dtype=np.float64).ravel()
     place = np.minimum((sure * bins).astype(int), bins - 1)
     gap = np.bincount(place, sure - right, minlength=bins)
-    return float(np.abs(gap).sum() / len(sure))
+    return float(np.abs(gap).sum() / max(1, len(sure)))
 
 
 def hits(top: ArrayLike, truth: Any) -> NDArray[np.bool_]:
@@ -198,6 +201,11 @@ def hits(top: ArrayLike, truth: Any) -> NDArray[np.bool_]:
     return np.asarray(found & (places != NO_LABEL))
 
 
+def is_sparse(values: Any) -> bool:
+    """Whether `values` is a sparse matrix or array of scipy."""
+    return bool(sparse.issparse(values))
+
+
 def as_matrix(truth: Any) -> Any:
     """Return the positives as a CSR matrix of ones; -1 (unknown) is left out.
 
@@ -206,7 +214,7 @@ def as_matrix(truth: Any) -> Any:
     InputError
         When an entry is not 1, 0 or -1, naming the first one.
     """
-    dense = not sparse.issparse(truth)
+    dense = not is_sparse(truth)
     matrix = sparse.csr_array(np.asarray(truth) if dense else truth)
     wrong = ~np.isin(matrix.data, (-1, 0, 1)) if dense else ~np.isin(matrix.data, (0, 1))
     if wrong.any():
@@ -214,7 +222,7 @@ def as_matrix(truth: Any) -> Any:
         row = int(np.searchsorted(matrix.indptr, at, side="right")) - 1
         raise InputError(
             f"labels must be 1 (yes) or 0 (no){', or -1 (unknown)' if dense else ''}. Row {row}, label "
-            f"{matrix.indices[at]} holds {matrix.data[at]!r}."
+            f"{matrix.indices[at]} holds {matrix.data[at].item()!r}."
         )
     matrix = matrix.copy()
     matrix.data = (matrix.data == 1).astype(np.int8)

@@ -15,6 +15,7 @@ several people or rules voted   `crowd`, `labelling_functions`
 domains differ                  `prior_shift`, `covariate_shift`
 labels belong to groups         `proportion_bags`, `set_bags`
 labels are incomplete           `partial_multilabel`
+labels are very many            `extreme_multilabel`
 rows repeat                     `planted_duplicates`
 rows carry a hidden trigger     `backdoor_pool`
 classes were never seen         `taxonomy`, `label_tree`, `random_tree`
@@ -32,6 +33,7 @@ from labelwise.data.synthetic.bags import ProportionBags, SetBags, proportion_ba
 from labelwise.data.synthetic.drawing import long_tail
 from labelwise.data.synthetic.duplicates import PlantedDuplicates, planted_duplicates
 from labelwise.data.synthetic.dynamic_signal import DynamicSignal, dynamic_signal
+from labelwise.data.synthetic.extreme import ExtremeMultiLabel, extreme_multilabel
 from labelwise.data.synthetic.label_noise import (
     NoisyLabels,
     boundary_noise,
@@ -58,6 +60,7 @@ __all__ = [
     "CovariateShift",
     "Crowd",
     "DynamicSignal",
+    "ExtremeMultiLabel",
     "FunctionVotes",
     "LabelTree",
     "LongTailed",
@@ -80,6 +83,7 @@ __all__ = [
     "covariate_shift",
     "crowd",
     "dynamic_signal",
+    "extreme_multilabel",
     "instance_noise",
     "label_tree",
     "labelling_functions",
