@@ -9,16 +9,21 @@ from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from labelwise.base import Card, InputError, Method
+from labelwise.base import Card, Fields, InputError, Method
 from labelwise.baselines.baseline import Tuned
 from labelwise.baselines.families import Setting, fit_all
 
 
-class OneModelALabel:
-    """Probabilities of labels by one fitted model each; a label with one known value has that value's share."""
+class OneModelALabel(Fields):
+    """Probabilities of labels by one fitted model each; a number stands for a label of which one value is known.
 
-    def __init__(self, models: list[Any]) -> None:
-        self.models = models
+    Parameters
+    ----------
+    models
+        Fitted classifiers of 0 and 1, or probabilities, one a label.
+    """
+
+    models: list[Any]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each label, (n, L)."""
@@ -121,7 +126,7 @@ class MultiLabelBaseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
                 fitted = fit_all(chosen, X[known], column[known], self.random_state, real=False)
             for setting in chosen:
                 models[setting].append(fitted[setting])
-        return {setting: OneModelALabel(of) for setting, of in models.items()}
+        return {setting: OneModelALabel(models=of) for setting, of in models.items()}
 
     def _fold_numbers(self, y: np.ndarray) -> np.ndarray | None:
         fold = np.random.default_rng(self.random_state).permutation(len(y)) % self.folds

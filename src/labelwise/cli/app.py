@@ -19,7 +19,9 @@ app = typer.Typer(
 )
 
 Source = Annotated[str, typer.Argument(help="Table: csv, tsv, parquet, feather, jsonl, npz, or a folder of images.")]
-Label = Annotated[str | None, typer.Option(help="Label column.")]
+Label = Annotated[
+    str | None, typer.Option(help="Label column; several columns of 1, 0 and empty, 'a,b,c', for several labels a row.")
+]
 Text = Annotated[str | None, typer.Option(help="Text column.")]
 Image = Annotated[str | None, typer.Option(help="Image column: paths or bytes.")]
 Features = Annotated[str | None, typer.Option(help="Feature columns: 'a,b,c' or a pattern such as 'emb*'.")]
