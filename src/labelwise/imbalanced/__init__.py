@@ -9,6 +9,7 @@ from labelwise.imbalanced.decoupled import DecoupledTraining
 from labelwise.imbalanced.density_weighting import FDSRegressor, LDSRegressor
 from labelwise.imbalanced.logit_adjustment import LogitAdjustment
 from labelwise.imbalanced.reliability_balancing import ReliabilityBalancing
+from labelwise.imbalanced.score_distribution import ScoreDistribution
 from labelwise.imbalanced.self_start import SelfStartClassifier
 from labelwise.imbalanced.semi_long_tail import SemiLongTailClassifier
 from labelwise.imbalanced.sup_re_mix import SupReMixRegressor
@@ -23,6 +24,7 @@ __all__ = [
     "LDSRegressor",
     "LogitAdjustment",
     "ReliabilityBalancing",
+    "ScoreDistribution",
     "SelfStartClassifier",
     "SemiLongTailClassifier",
     "SupReMixRegressor",

@@ -27,9 +27,12 @@ from labelwise.losses.ldr import ALDR, LDR
 from labelwise.losses.log_confidence import LogConfidence
 from labelwise.losses.missing_labels import AssumeNegative, LargeLoss
 from labelwise.losses.mlcd import MLCD
+from labelwise.losses.multi_similarity import HierarchicalMultiSimilarity, multi_similarity
 from labelwise.losses.pair_contrast import pair_contrast
 from labelwise.losses.proto_triplet import ProtoTriplet, prototypes_of
 from labelwise.losses.pu_mlc import PUMLC
+from labelwise.losses.score_distribution import fidelity, from_ratings, soft_levels, two_hot
+from labelwise.losses.soft_con import SoftCon
 from labelwise.losses.soft_top_k import SoftTopK
 from labelwise.losses.spherical import OneHotError, SphericalSoftmax, TaylorSoftmax, ZLoss
 from labelwise.losses.sup_con import sup_con
@@ -71,6 +74,7 @@ __all__ = [
     "Focal",
     "ForwardCorrection",
     "HardContrastive",
+    "HierarchicalMultiSimilarity",
     "HybridMultiLabel",
     "LabelMargin",
     "LargeLoss",
@@ -81,6 +85,7 @@ __all__ = [
     "ProtoTriplet",
     "SelfAdjustingDice",
     "SimpleContrastive",
+    "SoftCon",
     "SoftTopK",
     "SphericalSoftmax",
     "SquaredError",
@@ -92,11 +97,16 @@ __all__ = [
     "con_r",
     "conditional_transport",
     "draw_mixtures",
+    "fidelity",
+    "from_ratings",
     "icnn_score",
+    "multi_similarity",
     "navigators",
     "pair_contrast",
     "prototypes_of",
+    "soft_levels",
     "sup_con",
     "sup_re_mix",
+    "two_hot",
     "with_pair_means",
 ]
