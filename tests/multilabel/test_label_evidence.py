@@ -7,14 +7,15 @@ import torch
 from labelwise.base import InputError
 from labelwise.learner import Train
 from labelwise.losses import LabelMargin, MaskedBCE
-from labelwise.multilabel import TransICD
+from labelwise.multilabel import LabelDependentAttention, TextSeries, TransICD
+from labelwise.multilabel.label_dependent_attention import JointAttention
 from labelwise.multilabel.trials import TRIGGERS, triggered_texts
 from labelwise.nets.label_attention import Steps
 from labelwise.persistence import load, save
 
 SMALL = {"width": 16, "layers": 1, "heads": 2, "random_state": 0}
 QUICK = Train(epochs=2, batch_size=32)
-METHODS = [TransICD]
+METHODS = [TransICD, LabelDependentAttention]
 
 
 def pictures(n=40, seed=0):
@@ -86,11 +87,107 @@ def test_saved_and_loaded_it_shows_the_same_maps(method, tmp_path, trial):
 @pytest.mark.parametrize("method", METHODS)
 def test_trained_on_trigger_words_it_attends_to_them(method, trial):
     train = Train(epochs=25, batch_size=16, lr=1e-2)
-    model = method(train=train, **SMALL).fit(trial["X"], trial["y"])
+    model = method(train=train, **SMALL | {"layers": 0}).fit(trial["X"], trial["y"])
     found = model.top_tokens(trial["X_test"], k=1, labels=[0, 1, 2])
     right = [found[i][label][0][0] == TRIGGERS[label] for i, label in np.argwhere(trial["y_test"] == 1)]
     assert np.mean(right) > 0.8
     assert (model.predict(trial["X_test"]) == trial["y_test"]).mean() > 0.9
+
+
+def test_a_source_that_is_missing_contributes_zeros(trial):
+    """A row without its series is scored as one of a network whose series branch is cut off, and like for texts."""
+    rng = np.random.default_rng(0)
+    series = rng.normal(size=(160, 2, 9))
+    series[::3] = np.nan
+    rows = TextSeries([None if i % 4 == 0 else text for i, text in enumerate(trial["X"])], series)
+    for variant in ("labelwise", "pooled"):
+        model = LabelDependentAttention(variant=variant, train=QUICK, **SMALL).fit(rows, trial["y"])
+        net = model.net_.eval()
+        x = torch.as_tensor(model.inputs_.transform(rows))
+        _, vectors = net.attended(x)
+        assert (vectors[::3, :, 16:] == 0).all()
+        assert (vectors[::4, :, :16] == 0).all()
+        assert (vectors[1, :, :16] != 0).any()
+        assert (vectors[1, :, 16:] != 0).any()
+        alone = TextSeries(rows.texts, np.full_like(series, np.nan))
+        cut = net.score(vectors * (torch.arange(32) < 16))
+        np.testing.assert_allclose(model.outputs(alone), cut.detach(), atol=1e-5)
+        told = model.attention(rows)
+        assert told.series.shape == (160, 3, 3)
+        np.testing.assert_allclose(
+            told.series.sum(2), np.where(np.arange(160) % 3 == 0, 0, 1)[:, None] * np.ones(3), atol=1e-5
+        )
+        assert told.texts[0].shape == (3, 0)
+        np.testing.assert_allclose(told.texts[1].sum(1), 1, atol=1e-5)
+        assert len(model.top_tokens(rows[:5])) == 5
+
+
+def test_both_sources_are_read():
+    """One label follows a word, the other a bump of the series."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, (200, 2))
+    texts = [" ".join(rng.permutation([*"abcdef", "fever"][: 6 + yes])) for yes in y[:, 0]]
+    bump = np.exp(-((np.arange(12) - rng.integers(2, 10, (200, 1))) ** 2)) * y[:, 1:] * 4
+    rows = TextSeries(texts, (rng.normal(size=(200, 12)) * 0.3 + bump)[:, None])
+    model = LabelDependentAttention(train=Train(epochs=25, batch_size=16, lr=1e-2), **SMALL).fit(rows[:150], y[:150])
+    assert ((model.predict(rows[150:]) == y[150:]).mean(0) > 0.85).all()
+
+
+def test_pooled_labels_share_a_map_and_label_texts_are_read(trial):
+    model = LabelDependentAttention(variant="pooled", labels=list(TRIGGERS), train=QUICK, **SMALL)
+    for row in model.fit(trial["X"], trial["y"]).attention(trial["X_test"][:5]):
+        np.testing.assert_array_equal(row, np.broadcast_to(row[:1], row.shape))
+
+
+def test_joint_attention_is_its_equation():
+    torch.manual_seed(0)
+    attention = JointAttention(2, radius=1)
+    attention.filter.data = torch.tensor([[[1.0, 2.0, 0.5]]])
+    attention.bias.data = torch.tensor([0.1, -0.2])
+    hidden, labels = torch.randn(1, 4, 3), torch.randn(2, 3)
+    real = torch.tensor([[True, True, True, False]])
+    found = attention.scores(Steps(hidden, real), labels).detach()
+    for label in range(2):
+        G = [float(torch.cosine_similarity(hidden[0, t], labels[label], dim=0)) if t < 3 else 0.0 for t in range(4)]
+        for t in range(4):
+            before, after = (G[t - 1] if t else 0.0), (G[t + 1] if t < 3 else 0.0)
+            expected = max(0.0, before + 2 * G[t] + 0.5 * after + (0.1, -0.2)[label])
+            assert found[0, label, t].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_label_vectors_are_kept_apart(trial):
+    """The second term makes label vectors tell their own labels."""
+    train = Train(epochs=15, batch_size=16, lr=1e-2)
+    model = LabelDependentAttention(train=train, label_weight=5.0, **SMALL).fit(trial["X"], trial["y"])
+    assert model.net_.eval().of_labels().argmax(1).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ((["a", 3], np.zeros((2, 1, 4))), "Row 1"),
+        ((["a"], np.zeros((2, 1, 4))), "as many"),
+        ((["a", "b"], np.array([[[0, np.nan]], [[np.nan] * 2]])), "row 0"),
+        ((["a", "b"], np.zeros((2, 4))), "series must"),
+    ],
+)
+def test_bad_pairs_of_sources(wrong, told):
+    with pytest.raises(InputError, match=told):
+        TextSeries(*wrong)
+
+
+def test_other_sources_than_fitted_and_labels_that_do_not_fit(trial):
+    rows = TextSeries(trial["X"], np.zeros((160, 1, 8)))
+    model = LabelDependentAttention(train=QUICK, **SMALL).fit(rows, trial["y"])
+    for other in (trial["X"], TextSeries(trial["X"], np.zeros((160, 2, 8)))):
+        with pytest.raises(InputError, match=r"TextSeries|shape"):
+            model.predict(other)
+    for labels in (["a", "b"], np.zeros((2, 4))):
+        with pytest.raises(InputError, match="each of the 3 labels"):
+            LabelDependentAttention(labels=labels, train=QUICK).fit(trial["X"], trial["y"])
+    X, y = pictures()
+    with pytest.raises(InputError, match="labels are texts"):
+        LabelDependentAttention(labels=list("abc"), train=QUICK, **SMALL).fit(X, y)
 
 
 def test_top_tokens_by_hand():

@@ -135,11 +135,14 @@ class Learner(Method, Fields):
         return self
 
     def build(self, data: Data) -> None:
-        """Make the network: a copy of the user's, or one that fits the input."""
+        """Make the network before anything else is started; a template may first put rows aside."""
+        self.net_ = self.made_network(data)
+
+    def made_network(self, data: Data) -> nn.Module:
+        """Return a copy of the user's network, or one that fits the input."""
         if isinstance(self.net, nn.Module):
-            self.net_ = own_network(self.net, data, self.n_outputs_)
-        else:
-            self.net_ = build(self.net, self.inputs_.modality, self.inputs_.shape, self.n_outputs_)
+            return own_network(self.net, data, self.n_outputs_)
+        return build(self.net, self.inputs_.modality, self.inputs_.shape, self.n_outputs_)
 
     def modules(self) -> dict[str, nn.Module]:
         """Return the learned modules by attribute name."""

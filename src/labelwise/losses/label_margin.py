@@ -18,7 +18,8 @@ class LabelMargin(Loss):
 
     ``BCE(z_l - y_l * margin / n_l^power, y_l)``, the mean over the known labels of a row, where n_l is how often label l is
     yes among the training labels; a label that never is counts as one. Unknown labels (-1) have no gradient. The margin
-    belongs to training: predictions use the scores as they are, which are then too high for probabilities.
+    belongs to training: predictions use the scores as they are, which are then too high for probabilities unless they are
+    recalibrated (`labelwise.learner.LongTailMultiLabelClassifier`).
 
     `count` gives the frequencies, as every learner does before training; without it every label counts as one.
 

@@ -13,8 +13,9 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from labelwise.base import Count, Fraction, InputError, Natural
-from labelwise.learner import MultiLabelClassifier
+from labelwise.learner import LongTailMultiLabelClassifier
 from labelwise.nets.label_attention import LabelTable, StepEncoder
+from labelwise.parts.label_vectors import label_vectors
 from labelwise.parts.tokens import HashTokenizer
 from labelwise.training import Data
 
@@ -22,7 +23,7 @@ BLOCK = 512
 """Rows whose attention maps are held at a time."""
 
 
-class LabelEvidence(MultiLabelClassifier):
+class LabelEvidence(LongTailMultiLabelClassifier):
     """Several labels per row of texts, pictures or series, each with a map of the steps that it rests on.
 
     Parameters
@@ -50,9 +51,9 @@ class LabelEvidence(MultiLabelClassifier):
 
     # -- what all share
 
-    def build(self, data: Data) -> None:
-        """Make the encoder, or copy the user's, and the method's network on top."""
-        self.net_ = self.network(self.encoder(self.inputs_.modality, self.inputs_.shape), data)
+    def made_network(self, data: Data) -> nn.Module:
+        """Return the encoder, or a copy of the user's, with the method's network on top."""
+        return self.network(self.encoder(self.inputs_.modality, self.inputs_.shape), data)
 
     def encoder(self, modality: str, shape: tuple[int, ...], **options: Any) -> Any:
         """Return the encoder of the steps of a row."""
@@ -83,10 +84,8 @@ class LabelEvidence(MultiLabelClassifier):
                     "labels are texts, but no words of X are there to read them with. Give vectors (L, d)."
                 )
             return LabelTable(n, width, codes=torch.as_tensor(self.inputs_.tokenizer(list(known))))
-        vectors = np.asarray(known, dtype=np.float32)
-        if vectors.ndim != 2 or not np.isfinite(vectors).all():
-            raise InputError(f"labels must be L texts or finite vectors (L, d). Got shape {vectors.shape}.")
-        return LabelTable(n, width, vectors=torch.as_tensor(vectors))
+        vectors, _ = label_vectors(known, name="labels")
+        return LabelTable(n, width, vectors=torch.as_tensor(vectors, dtype=torch.float32))
 
     @torch.no_grad()
     def attention(self, X: Any) -> Any:
@@ -101,9 +100,7 @@ class LabelEvidence(MultiLabelClassifier):
         rows = self.inputs_.transform(X)
         maps = [self._maps(torch.as_tensor(rows[i : i + BLOCK])) for i in range(0, max(1, len(rows)), BLOCK)]
         if self.inputs_.modality == "tokens":
-            lengths = (rows != 0).sum(1)
-            every = [row for block in maps for row in block]
-            return [row[:, :length] for row, length in zip(every, lengths, strict=True)]
+            return by_length(maps, self.word_counts(rows))
         found = np.concatenate(maps)
         if self.inputs_.modality == "images" and isinstance(self.net, str):
             high = self.inputs_.shape[1] // self.patch
@@ -115,6 +112,17 @@ class LabelEvidence(MultiLabelClassifier):
         x = x.float().div_(255) if x.dtype == torch.uint8 else x
         weights: NDArray[np.float64] = net.evidence(x).double().numpy()
         return weights
+
+    def word_counts(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """Return the number of words of each text ``(n,)`` from rows of token codes."""
+        return np.asarray((rows != 0).sum(1))
+
+    def word_maps(self, X: Any) -> tuple[list[str], list[NDArray[np.float64]]]:
+        """Return the texts of X and the attention on their words, of texts that are read word by word."""
+        check_is_fitted(self)
+        if self.inputs_.modality != "tokens" or not isinstance(self.inputs_.tokenizer, HashTokenizer):
+            raise InputError("top_tokens needs texts that are read word by word. Use attention(X) for other rows.")
+        return list(X), self.attention(X)
 
     def top_tokens(
         self, X: Any, k: int = 5, labels: Iterable[int] | None = None
@@ -137,10 +145,7 @@ class LabelEvidence(MultiLabelClassifier):
         """
         if k < 1:
             raise InputError(f"k must be a whole number from 1. Got {k}.")
-        maps = self.attention(X)
-        if self.inputs_.modality != "tokens" or not isinstance(self.inputs_.tokenizer, HashTokenizer):
-            raise InputError("top_tokens needs texts that are read word by word. Use attention(X) for other rows.")
-        texts = list(X)
+        texts, maps = self.word_maps(X)
         told = self.predict(X) if labels is None else np.zeros((len(texts), self.n_outputs_), int)
         for label in labels or ():
             told[:, label] = 1
@@ -149,6 +154,12 @@ class LabelEvidence(MultiLabelClassifier):
             {int(label): _top(words[row], maps[row][label], k) for label in np.flatnonzero(told[row])}
             for row in range(len(texts))
         ]
+
+
+def by_length(blocks: Iterable[NDArray[np.float64]], lengths: NDArray[Any]) -> list[NDArray[np.float64]]:
+    """Return the map ``(L, words)`` of each text from those of blocks of texts ``(n, L, longest)``, without padding."""
+    every = [row for block in blocks for row in block]
+    return [row[:, :length] for row, length in zip(every, lengths, strict=True)]
 
 
 def _top(words: list[str], weights: NDArray[np.float64], k: int) -> list[tuple[str, float]]:

@@ -51,8 +51,8 @@ class TransICD(LabelEvidence):
     With ``criterion=MaskedBCE()`` it is plain label-wise attention.
 
     Differs from the paper: word vectors are learned from random, not pre-trained; the layers are pre-norm; words are hashed.
-    A text without a word is not attended to at all, and scores the bias. Scores of positives are trained with a margin, so
-    probabilities are too high.
+    A text without a word is not attended to at all, and scores the bias. Scores are trained with a margin, so probabilities
+    are recalibrated on held-out rows, as in `labelwise.learner.LongTailMultiLabelClassifier`.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ class TransICD(LabelEvidence):
     criterion: Loss = LabelMargin()
 
     card = Card(
-        paper=57, year=2021, kind="learner", handles=frozenset({"imbalance", "missing labels"}), task="multi-label",
-        supervision=frozenset({"multilabel"}), needs=frozenset({"texts"}),
+        paper=57, year=2021, kind="learner", handles=frozenset({"imbalance", "missing labels", "calibration"}),
+        task="multi-label", supervision=frozenset({"multilabel"}), needs=frozenset({"texts"}),
         reference="Biswas, Pham, Zhang: TransICD, 2021.",
         apart="It reads words, patches or steps; all methods of a race read the same encoded rows.",
     )  # fmt: skip

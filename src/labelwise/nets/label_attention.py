@@ -158,6 +158,19 @@ class StepEncoder(nn.Module):
         return self.depths(x)[-1]
 
 
+class Reading(nn.Module):
+    """One head of attention: what each query ``(b, Q, width)`` reads of its row's real steps; zeros where there is none."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
+
+    def forward(self, queries: Tensor, steps: Steps) -> Tensor:
+        """Return ``softmax(Q K^T / sqrt(width)) V``, ``(b, Q, width)``."""
+        scores = self.query(queries) @ self.key(steps.hidden).transpose(1, 2) / math.sqrt(queries.shape[2])
+        return read(attend(scores, steps.real), self.value(steps.hidden))
+
+
 class LabelTable(nn.Module):
     """One vector a label ``(L, width)``: learned; or what is known of the labels, with a learned change that begins at zero.
 
@@ -168,7 +181,7 @@ class LabelTable(nn.Module):
     vectors
         Known vectors ``(L, d)``, brought to `width` by a linear layer.
     codes
-        Token codes ``(L, length)`` of the labels' texts, which are read with the word vectors of the encoder.
+        Token codes ``(L, length)`` of the labels' texts, each read as the mean of its encoded words.
     """
 
     def __init__(self, n_labels: int, width: int, vectors: Tensor | None = None, codes: Tensor | None = None) -> None:
@@ -180,10 +193,10 @@ class LabelTable(nn.Module):
         self.register_buffer("codes", codes)
 
     def forward(self, encoder: nn.Module) -> Tensor:
-        """Return the label vectors ``(L, width)``; an `encoder` of words reads the labels' texts."""
+        """Return the label vectors ``(L, width)``; the `encoder` of words reads the labels' texts."""
         if self.project is not None:
             known: Tensor = self.project(self.vectors)
             return known + self.change
         if self.codes is not None:
-            return real_mean(encoder.steps(self.codes)) + self.change  # type: ignore[operator]
+            return real_mean(encoder(self.codes)) + self.change
         return self.change
