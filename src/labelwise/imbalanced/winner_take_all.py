@@ -25,9 +25,9 @@ class WinnerTakeAllRegressor(Regressor):
     """Give several answers a row, trained so that the nearest of them is near: for data with several feasible targets.
 
     A network with H answers, `labelwise.losses.WinnerTakeAll` over them. A single answer trained by squared error ends
-    between the feasible ones; the heads here can each keep to one. `predict_all` gives all answers, and `usage_` how often each
-    was the nearest; `predict` has to give one, which is the one of least squared error on rows held out for that choice:
-    a head, their mean, or the mean weighted by `usage_`.
+    between the feasible ones; the heads here can each keep to one. `predict_all` gives all answers, and `usage_` how often
+    each was the nearest; `predict` has to give one, which is the one of least squared error on rows held out for that
+    choice: a head, their mean, or the mean weighted by `usage_`.
 
     Differs from the paper: any network rather than a restoration one; relaxed assignment; the means as candidates.
 
