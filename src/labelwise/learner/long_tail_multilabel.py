@@ -79,8 +79,9 @@ class LongTailMultiLabelClassifier(MultiLabelClassifier):
 
     `predict_proba` then means the share of yes among entries like the known ones. Where no entry of y is a known no
     (positives only) nothing in the data tells a no from an unstated yes: it means the probability that a yes is *stated*,
-    a lower bound of that of a yes, and `meaning_` says ``stated`` instead of ``true``. A label without a known positive
-    gets a warning and a small constant probability.
+    a lower bound of that of a yes, and `meaning_` says ``stated`` instead of ``true``. Rows without a stated yes then take
+    part, while else a row without a known label is left out. A label without a known positive gets a warning and a small
+    constant probability.
 
     Parameters
     ----------
@@ -153,7 +154,7 @@ class LongTailMultiLabelClassifier(MultiLabelClassifier):
             raise InputError("y has no positive entry (1): at least one label needs one.")
         self.never_positive_ = np.flatnonzero(never)
         self.meaning_ = "true" if (labels == 0).any() else "stated"
-        return labels, labelled, n_labels
+        return labels, labelled | (self.meaning_ == "stated"), n_labels
 
     def build(self, data: Data) -> None:
         """Hold rows out for the calibration, and make the network."""

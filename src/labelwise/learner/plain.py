@@ -17,7 +17,7 @@ from labelwise.learner.template import ClassLearner, Learner
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
 from labelwise.supervision import infer
-from labelwise.training import Batch, Data, Train
+from labelwise.training import Batch, Data, LossValue, Train
 
 
 def started(criterion: Loss, data: Data, n_outputs: int) -> Loss:
@@ -46,7 +46,7 @@ class Plain(Learner):
         self.epochs_done_ += 1
         self.criterion_.advance(min(1.0, float(self.epochs_done_) / self.train_.epochs))
 
-    def loss(self, batch: Batch) -> Tensor:
+    def loss(self, batch: Batch) -> LossValue:
         """Return the criterion of the batch."""
         value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
         return value

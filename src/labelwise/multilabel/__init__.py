@@ -7,15 +7,20 @@ from labelwise.multilabel.dual_encoder import DualEncoder
 from labelwise.multilabel.frechet import frechet_logits, frechet_mean, locus, next_class
 from labelwise.multilabel.gaussian_generation import GaussianGeneration
 from labelwise.multilabel.graph_propagation import GraphPropagation
+from labelwise.multilabel.hierarchical_embedding import HierarchicalEmbedding
 from labelwise.multilabel.hybrid_multilabel import HybridMultiLabelClassifier
+from labelwise.multilabel.hyperpave import HyperPAVE
 from labelwise.multilabel.kenet import Glossary, KeNet
 from labelwise.multilabel.label_dependent_attention import LabelDependentAttention, SourceMaps
 from labelwise.multilabel.loki import Loki
+from labelwise.multilabel.mlcd import MLCDPretraining
 from labelwise.multilabel.ngame import NGAME
 from labelwise.multilabel.one_vs_rest import OneVsRestLinear
+from labelwise.multilabel.patch_ct import PatchCT
 from labelwise.multilabel.pu_mlc import PUMLCClassifier
 from labelwise.multilabel.ridge_mapping import RidgeMapping
 from labelwise.multilabel.role import ROLE
+from labelwise.multilabel.soft_con import SoftConClassifier
 from labelwise.multilabel.stacked_embeddings import StackedEmbeddings
 from labelwise.multilabel.text_series import TextSeries
 from labelwise.multilabel.trans_icd import TransICD
@@ -30,13 +35,18 @@ __all__ = [
     "GaussianGeneration",
     "Glossary",
     "GraphPropagation",
+    "HierarchicalEmbedding",
     "HybridMultiLabelClassifier",
+    "HyperPAVE",
     "KeNet",
     "LabelDependentAttention",
     "Loki",
+    "MLCDPretraining",
     "OneVsRestLinear",
     "PUMLCClassifier",
+    "PatchCT",
     "RidgeMapping",
+    "SoftConClassifier",
     "SourceMaps",
     "StackedEmbeddings",
     "TextSeries",
