@@ -92,7 +92,7 @@ def errors(model: Any, rows: Rows) -> dict[str, float]:
 
 def rates() -> list[Train]:
     """The settings of training that everybody may choose from."""
-    return [Train(epochs=epochs, batch_size=64, lr=lr, progress=False) for epochs in (15, 40) for lr in (1e-3, 3e-3)]
+    return [Train(epochs=epochs, batch_size=64, lr=lr, progress=False) for epochs in (10, 30) for lr in (1e-3, 3e-3)]
 
 
 def compared(

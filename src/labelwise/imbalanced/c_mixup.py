@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import torch
+from torch import Tensor
 from torch.distributions import Beta
 
 from labelwise.base import Card, Natural, Positive
@@ -97,7 +98,8 @@ class CMixupRegressor(TailRegressor):
         if self.mixed == "input":
             outputs = net(torch.lerp(batch.x[n:], batch.x[:n], share))
         else:
-            outputs = net.head(torch.lerp(*net.features(batch.x).split(n)[::-1], share))
+            features: Tensor = net.features(batch.x)
+            outputs = net.head(torch.lerp(features[n:], features[:n], share))
         y = torch.lerp(batch.y[n:], batch.y[:n], share)
         weight = None if batch.weight is None else batch.weight[:n]
         return self.fitting(outputs, Batch(batch.x[:n], y, batch.index[:n], weight))

@@ -191,7 +191,7 @@ class FDSRegressor(LDSRegressor):
         net: Any = self.net_
         rows = data.labelled.nonzero().squeeze(1)
         with evaluating(net):
-            features = torch.cat([net.features(data.batch(part).x) for part in rows.split(PREDICT_ROWS)])
+            features = torch.cat([net.features(data.batch(part).x) for part in torch.split(rows, PREDICT_ROWS)])
         self.statistics_.update(features, self.place(data.y[rows]))
 
     def loss(self, batch: Batch) -> Tensor:

@@ -108,7 +108,7 @@ class ScoreDistribution(RegressorMixin, Learner):  # type: ignore[misc]
     def _moments(self, y: ArrayLike) -> tuple[Doubles, Doubles, Doubles]:
         """Return the scores that show the ends of the scale, and each row's mean and spread."""
         if y is None:
-            raise InputError("y is None: give scores (n,), means and spreads (n, 2), or ratings (n, raters).")
+            raise InputError("requires y to be passed, but the target y is None: give scores (n,), means and spreads (n, 2), or ratings (n, raters).")
         values = np.asarray(y, dtype=np.float64)
         if np.isinf(values).any():
             raise InputError("Input y contains infinity or a value too large for dtype('float64').")
@@ -227,4 +227,5 @@ class ScoreDistribution(RegressorMixin, Learner):  # type: ignore[misc]
 
 def divergence(scores: Tensor, label: Tensor) -> Tensor:
     """Return the Kullback-Leibler divergence of ``softmax(scores)`` from the labels, rows of ``(n, K)``, shape ``(n,)``."""
-    return (torch.special.xlogy(label, label) - label * scores.log_softmax(1)).sum(1)
+    parts: Tensor = torch.special.xlogy(label, label) - label * scores.log_softmax(1)
+    return parts.sum(1)

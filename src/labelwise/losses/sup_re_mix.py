@@ -57,7 +57,7 @@ def draw_mixtures(
         nothing = torch.zeros(n, 0, dtype=torch.long, device=y.device)
         return Mixtures(share, nothing, nothing, nothing.bool())
     chosen = [torch.multinomial((side | ~has[:, None]).float(), pairs, replacement=True) for side in sides]
-    return Mixtures(share, *chosen, has[:, None].expand(n, pairs))
+    return Mixtures(share, chosen[0], chosen[1], has[:, None].expand(n, pairs))
 
 
 def sup_re_mix(
