@@ -108,7 +108,10 @@ class ScoreDistribution(RegressorMixin, Learner):  # type: ignore[misc]
     def _moments(self, y: ArrayLike) -> tuple[Doubles, Doubles, Doubles]:
         """Return the scores that show the ends of the scale, and each row's mean and spread."""
         if y is None:
-            raise InputError("requires y to be passed, but the target y is None: give scores (n,), means and spreads (n, 2), or ratings (n, raters).")
+            raise InputError(
+                "requires y to be passed, but the target y is None: give scores (n,), means and spreads (n, 2), or ratings "
+                "(n, raters)."
+            )
         values = np.asarray(y, dtype=np.float64)
         if np.isinf(values).any():
             raise InputError("Input y contains infinity or a value too large for dtype('float64').")
