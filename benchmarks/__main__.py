@@ -32,6 +32,7 @@ SCRIPTS = (
     "race",
     "run_bundled",
     "guard",
+    "extreme_labels",
 )
 COMMANDS = {
     **{name: [f"benchmarks/{name}.py"] for name in SCRIPTS if (ROOT / "benchmarks" / f"{name}.py").exists()},

@@ -63,7 +63,7 @@ def test_a_label_never_positive_is_said_and_allowed():
         (np.full((3, 4), -1), "no known entry"),
         (np.ones((2, 2, 2)), "shape"),
         (np.ones(5, dtype=int), "one class"),
-        (np.array([1, 1, -1]), "one class"),
+        (np.array([2, 2, -1]), "one class"),
         (np.array([-1, -1]), "label"),
         (None, "missing"),
     ],
