@@ -70,3 +70,11 @@ def test_right_probabilities_are_calibrated():
     y = (rng.random(p.shape) < p).astype(int)
     assert scores.label_scores(y, p, draws=2)["calibration error"]["value"] < 0.03
     assert scores.label_scores(y, p**3, draws=2)["calibration error"]["value"] > 0.1
+
+
+def test_the_interval_of_a_ranking_score_holds_the_score():
+    rng = np.random.default_rng(0)
+    y = (rng.random((300, 20)) < 0.02).astype(int)
+    p = np.clip(rng.random(y.shape) + 0.4 * y, 0, 1)
+    told = scores.label_scores(y, p, draws=40)["mAP"]
+    assert told["low"] < told["value"] < told["high"]

@@ -20,6 +20,8 @@ Codes = NDArray[np.integer[Any]]
 BINS = 10
 LONG = 3.0
 """The largest class, in multiples of the smallest, from which scores are told for many, medium and few rows apart."""
+SHIFTED = frozenset({"mAP"})
+"""Scores that rows drawn twice raise, as two equal rows are ranked alike: the interval is moved back to the score."""
 MOST_CELLS = 2e7
 """Label entries that all bootstrap draws together look at."""
 
@@ -166,8 +168,11 @@ def _with_intervals(metrics: dict[str, Any], y: Any, p: Any, draws: int, level: 
     tails = [50 * (1 - level), 50 * (1 + level)]
     out = {}
     for name, metric in metrics.items():
-        low, high = np.percentile([metric(y[rows], p[rows]) for rows in samples], tails)
-        out[name] = {"value": metric(y, p), "low": float(low), "high": float(high), "level": level}
+        value, drawn = metric(y, p), [metric(y[rows], p[rows]) for rows in samples]
+        low, high = np.percentile(drawn, tails)
+        if name in SHIFTED:
+            low, high = np.clip((low, high) + value - np.median(drawn), 0, 1)
+        out[name] = {"value": value, "low": float(low), "high": float(high), "level": level}
     return out
 
 

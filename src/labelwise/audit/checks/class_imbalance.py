@@ -36,15 +36,23 @@ def class_imbalance(study: Study) -> list[Finding]:
         study.classes[counts.argmax()],
         study.classes[np.where(counts > 0, counts, counts.max() + 1).argmin()],
     )
+    several, ratio = study.targets.kind is Kind.MULTILABEL, f"{measured.ratio.value:,.0f}"
+    sizes, worth = (
+        f"{largest!s}: {present.max():,} rows, {smallest!s}: {present.min():,}.",
+        measured.effective_classes.value,
+    )
     return [Finding(
         kind="class imbalance",
         severity=grade,
-        title=f"The largest class has {measured.ratio.value:,.0f} times the rows of the smallest",
-        summary=f"{largest!s}: {present.max():,} rows, {smallest!s}: {present.min():,}. Accuracy hides the small "
-        f"classes; the {len(present):,} classes are worth {measured.effective_classes.value:.3g} of equal size.",
+        title=f"The most frequent label has {ratio} times the rows of the rarest" if several
+        else f"The largest class has {ratio} times the rows of the smallest",
+        summary=f"{sizes} Micro averages hide the rare labels; the {len(present):,} labels are worth {worth:.3g} of equal size."
+        if several
+        else f"{sizes} Accuracy hides the small classes; the {len(present):,} classes are worth {worth:.3g} of equal size.",
         evidence={"largest / smallest": measured.ratio, "effective number of classes": measured.effective_classes,
                   "share of the smallest class": measured.smallest_share},
-        next_step="Judge by balanced accuracy or macro F1, and race methods for imbalanced classes.",
+        next_step="Judge by mAP or macro F1, and race methods for imbalanced labels." if several
+        else "Judge by balanced accuracy or macro F1, and race methods for imbalanced classes.",
         handles=frozenset({"imbalance"}),
     )]  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.decomposition import PCA
 
 from labelwise.audit.finding import Finding, Severity
 from labelwise.audit.severity import severity
@@ -21,6 +22,8 @@ LEAST = 20
 """Rows with a label, and without it, that are needed to look for its errors."""
 MOST_LABELS = 50
 """Labels that are looked at, the most frequent first."""
+WIDEST = 256
+"""Features of the models that look for errors; of wider ones the principal components."""
 
 
 class _Label(NamedTuple):
@@ -52,10 +55,10 @@ def multilabel_errors(study: Study) -> list[Finding]:
     usable = usable[np.argsort(-counts[usable], kind="stable")][:MOST_LABELS]
     if not len(usable):
         raise NotApplicable(f"no label has {LEAST} rows with it and {LEAST} without it")
-    found = []
+    found, features = [], _narrow(study)
     for number in usable.tolist():
         study.step(f"label errors: {study.classes[number]}")
-        found.append(_look(study, number, _entries(study, number)))
+        found.append(_look(study, features, number, _entries(study, number)))
     share = _mean([label.noise.share for label in found], [1] * len(found))
     grade = severity("label errors", share)
     flagged = [label for label in found if len(label.rows) and label.noise.supported]
@@ -75,12 +78,20 @@ def _entries(study: Study, number: int) -> NDArray[np.int64]:
     return np.where(positive, 1, np.where(negative, 0, -1)).astype(np.int64)
 
 
-def _look(study: Study, number: int, codes: NDArray[np.int64]) -> _Label:
+def _narrow(study: Study) -> NDArray[np.floating]:
+    """Return at most `WIDEST` principal components of the features: each label has a model of its own to fit."""
+    X = np.asarray(study.features)
+    if min(X.shape) <= WIDEST or study.given_proba is not None:
+        return X
+    return np.asarray(PCA(WIDEST, svd_solver="randomized", random_state=0).fit_transform(X))
+
+
+def _look(study: Study, features: NDArray[np.floating], number: int, codes: NDArray[np.int64]) -> _Label:
     if study.given_proba is not None:
         own = study.given_proba[:, number]
         proba = np.stack([1 - own, own], axis=1)
     else:
-        proba = out_of_fold(study.features, codes, 2, rng=study.rng())
+        proba = out_of_fold(features, codes, 2, rng=study.rng())
         proba = mixed(proba, study.graph.indices, codes, rng=study.rng())
     noise = LabelNoise().measure(codes, proba, rng=study.rng())
     return _Label(number, noise, flagged_rows(codes, proba, noise), codes, proba)
