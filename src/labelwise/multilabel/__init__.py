@@ -12,6 +12,7 @@ from labelwise.multilabel.hybrid_multilabel import HybridMultiLabelClassifier
 from labelwise.multilabel.hyperpave import HyperPAVE
 from labelwise.multilabel.kenet import Glossary, KeNet
 from labelwise.multilabel.label_dependent_attention import LabelDependentAttention, SourceMaps
+from labelwise.multilabel.laso import LaSO
 from labelwise.multilabel.loki import Loki
 from labelwise.multilabel.mlcd import MLCDPretraining
 from labelwise.multilabel.ngame import NGAME
@@ -20,6 +21,7 @@ from labelwise.multilabel.patch_ct import PatchCT
 from labelwise.multilabel.pu_mlc import PUMLCClassifier
 from labelwise.multilabel.ridge_mapping import RidgeMapping
 from labelwise.multilabel.role import ROLE
+from labelwise.multilabel.set2set import SetPredictor
 from labelwise.multilabel.soft_con import SoftConClassifier
 from labelwise.multilabel.stacked_embeddings import StackedEmbeddings
 from labelwise.multilabel.text_series import TextSeries
@@ -39,6 +41,7 @@ __all__ = [
     "HybridMultiLabelClassifier",
     "HyperPAVE",
     "KeNet",
+    "LaSO",
     "LabelDependentAttention",
     "Loki",
     "MLCDPretraining",
@@ -46,6 +49,7 @@ __all__ = [
     "PUMLCClassifier",
     "PatchCT",
     "RidgeMapping",
+    "SetPredictor",
     "SoftConClassifier",
     "SourceMaps",
     "StackedEmbeddings",

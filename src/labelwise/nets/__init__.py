@@ -10,6 +10,7 @@ from labelwise.nets.heads import CosineHead, FixedReweighting, SoftThreshold, pr
 from labelwise.nets.huggingface import HuggingFace
 from labelwise.nets.joined import Joined
 from labelwise.nets.sequence import SeriesTransformer, TextTransformer
+from labelwise.nets.sets import ReadProcess, SetWriter
 
 __all__ = [
     "MLP",
@@ -22,8 +23,10 @@ __all__ = [
     "Joined",
     "Linear",
     "Network",
+    "ReadProcess",
     "SeriesConv",
     "SeriesTransformer",
+    "SetWriter",
     "SoftThreshold",
     "TextTransformer",
     "build",

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
         "BatchNorm1d BatchNorm2d BatchNorm3d InstanceNorm1d InstanceNorm2d InstanceNorm3d": _NORM,
         "LayerNorm RMSNorm": "normalized_shape eps elementwise_affine",
         "GroupNorm": "num_groups num_channels eps affine",
+        "LSTMCell GRUCell": "input_size hidden_size bias",
         "Embedding": "num_embeddings embedding_dim padding_idx max_norm norm_type scale_grad_by_freq sparse",
         "Dropout Dropout1d Dropout2d Dropout3d AlphaDropout": "p inplace",
         "ReLU ReLU6 SELU SiLU Mish Hardswish Hardsigmoid": "inplace",
