@@ -171,7 +171,8 @@ def _with_intervals(metrics: dict[str, Any], y: Any, p: Any, draws: int, level: 
         value, drawn = metric(y, p), [metric(y[rows], p[rows]) for rows in samples]
         low, high = np.percentile(drawn, tails)
         if name in SHIFTED:
-            low, high = np.clip((low, high) + value - np.median(drawn), 0, 1)
+            moved = value - np.median(drawn)
+            low, high = np.clip([low + moved, high + moved], 0, 1)
         out[name] = {"value": value, "low": float(low), "high": float(high), "level": level}
     return out
 
