@@ -46,7 +46,7 @@ def class_imbalance(study: Study) -> list[Finding]:
         severity=grade,
         title=f"The most frequent label has {ratio} times the rows of the rarest" if several
         else f"The largest class has {ratio} times the rows of the smallest",
-        summary=f"{sizes} Micro averages hide the rare ones; the {len(present):,} labels are worth {worth:.3g} of equal size."
+        summary=f"{sizes} Micro averages hide the rare ones; the {len(present):,} labels are worth {worth:.3g} equal ones."
         if several
         else f"{sizes} Accuracy hides the small classes; the {len(present):,} classes are worth {worth:.3g} of equal size.",
         evidence={"largest / smallest": measured.ratio, "effective number of classes": measured.effective_classes,
