@@ -19,8 +19,8 @@ from labelwise.base import InputError
 from labelwise.data.synthetic import partial_multilabel
 from labelwise.learner import MultiLabelClassifier, Train
 from labelwise.losses import MaskedBCE
+from labelwise.losses.label_sets import jaccard, weighted_contrast
 from labelwise.multilabel import HybridMultiLabelClassifier, StackedEmbeddings
-from labelwise.multilabel.hybrid_multilabel import jaccard, weighted_contrast
 
 QUICK = Train(epochs=5, batch_size=32, progress=False)
 

@@ -4,51 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from labelwise.base import Card, InputError, NonNegative, Positive
 from labelwise.learner import MINI_BATCHES, MultiLabelClassifier
 from labelwise.losses.base import Loss
 from labelwise.losses.hybrid_multilabel import HybridMultiLabel
+from labelwise.losses.label_sets import jaccard, weighted_contrast
 from labelwise.training import Batch, Data, LossValue, Phase
-
-
-def jaccard(y: Tensor) -> Tensor:
-    """Return the overlap of the positive labels of each two rows, over labels known in both, (b, b); 0 without any.
-
-    >>> jaccard(torch.tensor([[1, 1, 0], [1, 0, 0], [-1, 1, 0]]))
-    tensor([[1.0000, 0.5000, 1.0000],
-            [0.5000, 1.0000, 0.0000],
-            [1.0000, 0.0000, 1.0000]])
-    """
-    yes, no = (y == 1).float(), (y == 0).float()
-    both = yes @ yes.T
-    union = both + yes @ no.T + no @ yes.T
-    return both / union.clamp_min(1)
-
-
-def weighted_contrast(hidden: Tensor, weight: Tensor, temperature: float) -> Tensor:
-    """Return the cross-entropy between the pairs' weights and the softmax of their cosines, mean over rows with a partner.
-
-    Parameters
-    ----------
-    hidden
-        Representations ``(b, d)``.
-    weight
-        Non-negative weights of pairs ``(b, b)``; the diagonal is not used.
-    temperature
-        Divides the cosines, > 0.
-    """
-    itself = torch.eye(len(hidden), dtype=torch.bool, device=hidden.device)
-    h = F.normalize(hidden, dim=1)
-    log_p = (h @ h.T / temperature).masked_fill(itself, -torch.inf).log_softmax(1).masked_fill(itself, 0)
-    weight = weight.to(hidden.dtype).masked_fill(itself, 0)
-    total = weight.sum(1)
-    paired = total > 0
-    value = -(weight * log_p).sum(1)[paired] / total[paired]
-    return value.sum() / paired.sum().clamp_min(1)
 
 
 class HybridMultiLabelClassifier(MultiLabelClassifier):
