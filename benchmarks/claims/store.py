@@ -22,6 +22,8 @@ GRIDS: dict[str, tuple[str, ...]] = {
     "semi": ("semi.grid",),
     "active": ("active.grid",),
     "discover": ("discover.grid",),
+    "multilabel": ("multilabel.grid",),
+    "imbalanced": ("imbalanced.grid", "imbalanced.regression_grid"),
 }
 """Modules below `benchmarks.claims` whose ``section()`` makes a room's tables of all its methods, in this order."""
 COLUMNS = (

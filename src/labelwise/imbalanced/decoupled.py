@@ -18,6 +18,9 @@ from labelwise.training import Batch, Data, Phase, Train
 
 Classifiers = Literal["retrained", "scaled", "normalised"]
 
+FACTOR_LR = 10
+"""How much faster factors, which start from 1, are moved than weights, which start near 0."""
+
 
 class DecoupledTraining(LongTailClassifier):
     """Train the network plainly, then make its output layer anew for classes of equal weight: the features stay.
@@ -89,7 +92,8 @@ class DecoupledTraining(LongTailClassifier):
         if self.classifier == "normalised":
             return [plain]
         epochs = self.classifier_epochs or max(1, self.train_.epochs // 3)
-        again = Phase(self.balanced_loss, [head.second], epochs, batches=self.even, steps=self.second_steps_)
+        lr = self.train_.lr * (FACTOR_LR if self.classifier == "scaled" else 1)
+        again = Phase(self.balanced_loss, [head.second], epochs, lr, self.even, self.second_steps_)
         return [plain, again]
 
     def even(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:

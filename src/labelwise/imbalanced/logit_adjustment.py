@@ -29,8 +29,8 @@ POWERS = np.round(np.arange(-0.5, 2.01, 0.05), 2)
 class LogitAdjustment(Method, MetaEstimatorMixin, ClassifierMixin, Fields):  # type: ignore[misc]
     """Calibrate any classifier for the training shares, and decide by ``p / share^tau``, with tau found for a measure.
 
-    Out-of-fold probabilities of the labelled rows serve twice: to recalibrate (two parameters, so that weights or
-    resampling inside the classifier are made good), and to find the `tau` under which the decisions ``argmax p_k /
+    Out-of-fold probabilities of the labelled rows serve twice: to recalibrate (so that weights or resampling
+    inside the classifier are made good), and to find the `tau` under which the decisions ``argmax p_k /
     share_k^tau`` score best. 0 is the most probable class, 1 is best for balanced accuracy where the probabilities are
     right. For two classes that is a threshold on p; for more, one threshold each, tied together by the shares, so that the
     few rows of rare classes need not settle them one by one. With `costs` the class of least expected cost is decided,

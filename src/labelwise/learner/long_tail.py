@@ -22,7 +22,7 @@ class LongTailClassifier(Classifier):
     """Train with any loss on long-tailed classes; probabilities are recalibrated, decisions as the loss or the user wants.
 
     A share of every class large enough to spare it is held out of training; on it the scores are given back the class
-    shares of the training rows, and a temperature (two parameters, see `Recalibration`). So `predict_proba` is calibrated
+    shares of the training rows, a temperature and small offsets (see `Recalibration`). So `predict_proba` is calibrated
     where classes are as frequent as in training, whatever the loss did to the scores.
 
     Parameters
