@@ -46,14 +46,14 @@ class _LogSoftTopK(Function):
     """Logarithms of the chances to be among the k chosen; the gradient goes through the constraint, not the bisection."""
 
     @staticmethod
-    def forward(ctx: Any, scores: Tensor, k: Tensor, alpha: float, part: Tensor, steps: int) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, scores: Tensor, k: Tensor, alpha: float, part: Tensor, steps: int) -> Tensor:
         logits = alpha * (scores + shift_of(scores, k, alpha, part, steps))
         ctx.save_for_backward(logits, part)
         ctx.alpha = alpha
         return logsigmoid(logits)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         logits, part = ctx.saved_tensors
         p = torch.sigmoid(logits)
         down = ctx.alpha * torch.sigmoid(-logits)  # of log p by its own logit
@@ -93,7 +93,8 @@ def log_soft_top_k(
     wanted = torch.as_tensor(k, device=scores.device).expand(len(scores)).to(wide.dtype)[:, None]
     room = part.sum(1, keepdim=True).to(wide.dtype)
     wanted = torch.minimum(wanted, (room - 1).clamp_min(0.5))
-    value: Tensor = _LogSoftTopK.apply(wide, wanted, alpha, part, steps)
+    apply: Any = _LogSoftTopK.apply
+    value: Tensor = apply(wide, wanted, alpha, part, steps)
     return value
 
 
