@@ -7,7 +7,7 @@ import torch
 from labelwise.base import InputError
 from labelwise.learner import Train
 from labelwise.losses import LabelMargin, MaskedBCE
-from labelwise.multilabel import LabelDependentAttention, TextSeries, TransICD
+from labelwise.multilabel import LabelDependentAttention, PatchCT, TextSeries, TransICD
 from labelwise.multilabel.label_dependent_attention import JointAttention
 from labelwise.multilabel.trials import TRIGGERS, triggered_texts
 from labelwise.nets.label_attention import Steps
@@ -15,7 +15,7 @@ from labelwise.persistence import load, save
 
 SMALL = {"width": 16, "layers": 1, "heads": 2, "random_state": 0}
 QUICK = Train(epochs=2, batch_size=32)
-METHODS = [TransICD, LabelDependentAttention]
+METHODS = [TransICD, LabelDependentAttention, PatchCT]
 
 
 def pictures(n=40, seed=0):
@@ -84,7 +84,7 @@ def test_saved_and_loaded_it_shows_the_same_maps(method, tmp_path, trial):
                                   model.predict_proba(X[:4].astype(np.uint8)))  # fmt: skip
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [TransICD, LabelDependentAttention])
 def test_trained_on_trigger_words_it_attends_to_them(method, trial):
     train = Train(epochs=25, batch_size=16, lr=1e-2)
     model = method(train=train, **SMALL | {"layers": 0}).fit(trial["X"], trial["y"])
@@ -122,6 +122,7 @@ def test_a_source_that_is_missing_contributes_zeros(trial):
         assert len(model.top_tokens(rows[:5])) == 5
 
 
+@pytest.mark.slow
 def test_both_sources_are_read():
     """One label follows a word, the other a bump of the series."""
     rng = np.random.default_rng(0)
