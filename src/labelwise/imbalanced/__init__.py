@@ -12,10 +12,12 @@ from labelwise.imbalanced.reliability_balancing import ReliabilityBalancing
 from labelwise.imbalanced.score_distribution import ScoreDistribution
 from labelwise.imbalanced.self_start import SelfStartClassifier
 from labelwise.imbalanced.semi_long_tail import SemiLongTailClassifier
+from labelwise.imbalanced.sp2ot import SP2OT
 from labelwise.imbalanced.sup_re_mix import SupReMixRegressor
 from labelwise.imbalanced.winner_take_all import WinnerTakeAllRegressor
 
 __all__ = [
+    "SP2OT",
     "BatchFormerClassifier",
     "CMixupRegressor",
     "ConRRegressor",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import gcd
+from math import gcd, log
 from typing import Annotated, Any, cast
 
 import torch
@@ -24,7 +24,8 @@ def certainty(p: Tensor) -> Tensor:
     tensor([0., 1.])
     """
     entropy = torch.special.entr(p).sum(1, keepdim=True)
-    return (1 - entropy / torch.log(torch.tensor(float(p.shape[1])))).clamp(0, 1)
+    share: Tensor = (1 - entropy / log(p.shape[1])).clamp(0, 1)
+    return share
 
 
 def correction(geometric: Tensor, attention: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class Anchors(nn.Module):
         """Return root mean square distances ``(b, K, M)`` of features ``(b, d)``."""
         flat = self.points.flatten(0, 1)
         found = torch.cdist(hidden, flat, compute_mode="donot_use_mm_for_euclid_dist") / hidden.shape[1] ** 0.5
-        return found.unflatten(1, self.points.shape[:2])
+        return found.reshape(len(hidden), *self.points.shape[:2])
 
     def geometric(self, hidden: Tensor) -> Tensor:
         """Return the softmax of minus the distances over all anchors, summed over those of a class ``(b, K)``."""
@@ -86,7 +87,7 @@ class Anchors(nn.Module):
         query = self.query(hidden).unflatten(1, (self.heads, -1))
         key = self.key(self.points.flatten(0, 1)).unflatten(1, (self.heads, -1))
         match = torch.einsum("bhd,ahd->bha", query, key) / query.shape[2] ** 0.5
-        return match.softmax(2).mean(1).unflatten(1, self.points.shape[:2]).sum(2)
+        return match.softmax(2).mean(1).reshape(len(hidden), *self.points.shape[:2]).sum(2)
 
     def crowding(self, reach: float) -> Tensor:
         """Return the mean of ``max(0, 1 - distance / reach)^2`` over pairs of anchors of different classes, in [0, 1]."""
