@@ -27,6 +27,7 @@ SCRIPTS = (
     "dawid_skene",
     "prior_estimation",
     "active_query",
+    "output_layer",
     "audit",
     "audit_gain",
     "race",
