@@ -40,11 +40,15 @@ def test_averages_over_hyperedges_by_their_definition(n, e, seed):
 def test_messages_by_loops():
     rng = np.random.default_rng(0)
     net = LinkNet(3, 5, 4).double()
-    items, values = torch.as_tensor(rng.normal(size=(6, 3))), torch.as_tensor(rng.normal(size=(4, 5)))
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight += 0.3 * torch.as_tensor(rng.normal(size=weight.shape))
+    items, over, values = (torch.as_tensor(rng.normal(size=shape)) for shape in ((6, 3), (6, 3), (4, 5)))
     linked = rng.random((6, 4)) < 0.5
     linked[0] = False
     links = torch.as_tensor(np.argwhere(linked).T)
-    h, v = net.item_in(items), net.value_in(values)
+    h = p = net.item_in(items) + net.around * net.item_in(over)
+    v = q = net.value_in(values)
     for layer in (net.first, net.second):
         zero = torch.zeros(4, dtype=torch.float64)
         of = [[v[j] for j in range(4) if linked[i, j]] for i in range(6)]
@@ -54,16 +58,17 @@ def test_messages_by_loops():
         h, v = torch.stack(new_h), torch.stack(new_v)
         if layer is net.first:
             h, v = h.relu(), v.relu()
-    expected = [[float((h[i] @ v[j] + net.bias).detach()) for j in range(4)] for i in range(6)]
-    assert net(items, values, links).detach().numpy() == pytest.approx(np.array(expected))
+    expected = net.scale * (p + h) @ (q + v).T + net.bias
+    assert net(items, over, values, links).detach().numpy() == pytest.approx(expected.detach().numpy())
     assert mean_of_linked(items, links[0], links[1], 4).shape == (4, 3)
 
 
-def test_both_sides_start_alike_where_features_are():
-    same = LinkNet(5, 5, 8)
-    x = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    z, v = same.embed(x, x, torch.zeros(2, 0, dtype=torch.long))
-    assert torch.allclose(z, v)
+def test_training_starts_at_the_inner_product_of_the_features():
+    generator = torch.Generator().manual_seed(0)
+    x, v = torch.randn(7, 5, generator=generator), torch.randn(4, 5, generator=generator)
+    links = torch.tensor([[0, 1], [2, 3]])
+    scores = LinkNet(5, 5, 16)(x, torch.zeros_like(x), v, links)
+    assert torch.allclose(scores, x @ v.T / 4, atol=1e-5)
 
 
 def catalogue(seed=0, n=300, n_values=24, n_unseen=6, width=12):
@@ -109,7 +114,7 @@ def test_what_is_behind_an_unknown_entry_changes_nothing():
 
     net = model.net_
     shown = model.links_[:, model.links_[0] >= 40]
-    scores = net(model.items_, model.values_, shown)[:40].detach().double().numpy()
+    scores = net(model.raw_, model.items_, model.values_, shown)[:40].detach().double().numpy()
     mask, truth = part.numpy() >= 0, part.numpy() == 1
     entry = np.logaddexp(0, scores) - scores * truth
     assert loss(part) == pytest.approx(entry[mask].mean(), rel=1e-4)

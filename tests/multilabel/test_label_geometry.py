@@ -117,7 +117,7 @@ def test_soft_contrast_is_trained_beside_the_criterion():
             value[contrast] = model.soft_.parts(q, q, torch.as_tensor(truth))
     for part in ("instance", "labels"):
         assert float(value[3.0][part]) < 0.9 * float(value[0.0][part])
-    assert float(model.soft_.bias) != 0
+    assert float(model.soft_.bias.detach()) != 0
 
 
 def test_rows_without_labels_are_used_and_what_is_unknown_is_not():

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import average_precision_score, f1_score
 from sklearn.preprocessing import normalize
 
-from benchmarks.claims import Claim
+from benchmarks.claims import Claim, tuned
 from labelwise.learner import MultiLabelClassifier, Train
 from labelwise.multilabel import HyperPAVE
 
@@ -56,8 +56,8 @@ def precision(scores: np.ndarray, data: Catalogue, unseen: bool = True) -> float
     return float(average_precision_score(data.y[data.asked][:, columns], scores[:, columns], average="macro"))
 
 
-def fitted(data: Catalogue, seed: int, groups: Any, hidden: float = 0.3) -> np.ndarray:
-    train = Train(epochs=60, batch_size=64, lr=5e-3)
+def fitted(data: Catalogue, seed: int, groups: Any, hidden: float = 0.3, lr: float = 5e-5) -> np.ndarray:
+    train = Train(epochs=20, batch_size=64, lr=lr, weight_decay=1e-6)  # the rate and decay of the authors' code
     model = HyperPAVE(value_vectors=data.values, hidden=hidden, train=train, random_state=seed)
     return np.asarray(model.fit(data.X, data.known, hyperedges=groups).transduction_[data.asked])
 
@@ -71,6 +71,7 @@ def against_text(seed: int) -> dict[str, float]:
     best = np.argsort(-found, axis=1)[:, :3]
     return {
         "baseline": precision(text, data), "method": precision(found, data),
+        "learning rate 1e-12": precision(fitted(data, seed, data.groups, lr=1e-12), data),
         "hit at 3 of all values": float(np.take_along_axis(truth, best, axis=1).any(axis=1).mean()),
         "macro F1 of unseen values": float(f1_score(truth[:, :UNSEEN], found[:, :UNSEEN] > 0.5, average="macro")),
     }  # fmt: skip
@@ -86,21 +87,36 @@ def against_graph(seed: int) -> dict[str, float]:
     }
 
 
+def over_pairs(model: Any, X: np.ndarray, y: np.ndarray) -> float:
+    """Average precision over all pairs, to choose the learning rate by."""
+    return float(average_precision_score(y.ravel(), model.predict_proba(X).ravel()))
+
+
 def against_classifier(seed: int) -> dict[str, float]:
     """Values seen in training: a network of the text, and the hypergraph; a classifier cannot name the others."""
     data = catalogue(seed)
     rows = ~data.asked
-    plain = MultiLabelClassifier(train=Train(epochs=60, batch_size=64, lr=5e-3), random_state=seed)
-    plain.fit(data.X[rows], data.known[rows][:, UNSEEN:])
+    grid = {"train": [Train(epochs=60, batch_size=64, lr=lr) for lr in (5e-4, 2e-3, 5e-3)]}
+    plain = tuned(
+        MultiLabelClassifier(random_state=seed),
+        grid,
+        data.X[rows],
+        data.known[rows][:, UNSEEN:],
+        seed,
+        score=over_pairs,
+    )
     scores = np.zeros((int(data.asked.sum()), 60))
     scores[:, UNSEEN:] = plain.predict_proba(data.X[data.asked])
     return {
         "baseline": precision(scores, data, unseen=False),
         "method": precision(fitted(data, seed, data.groups), data, unseen=False),
+        "inner product of the texts": precision(normalize(data.X[data.asked]) @ normalize(data.values).T, data, False),
         "the classifier on unseen values": precision(scores, data),
     }
 
 
+TRIED = """At learning rates of 1e-3 and more the network fits seen values and forgets what texts say of others. With
+separate projections of items and values, averages in place of the items' own features, and 5e-3, it reached 0.17 on unseen values."""
 DATA = "synthetic catalogue: 600 items, 60 values of which 15 unseen, texts that leave values out, groups of items"
 METRIC = "average precision over items, mean over"
 
@@ -108,16 +124,16 @@ CLAIMS = [
     Claim(
         method="labelwise.multilabel.HyperPAVE", paper=254, name="unseen values, text", data=DATA, seeds=SEEDS,
         statement="Items are ranked for values never seen better than by their texts.", run=against_text,
-        baseline="inner product of the texts", metric=f"{METRIC} unseen values",
+        baseline="inner product of the texts", metric=f"{METRIC} unseen values", tried=TRIED,
     ),
     Claim(
         method="labelwise.multilabel.HyperPAVE", paper=254, name="unseen values, hyperedges", data=DATA, seeds=SEEDS,
         statement="Hyperedges are what helps with values never seen.", run=against_graph,
-        baseline="the same graph without hyperedges", metric=f"{METRIC} unseen values",
+        baseline="the same graph without hyperedges", metric=f"{METRIC} unseen values", tried=TRIED,
     ),
     Claim(
         method="labelwise.multilabel.HyperPAVE", paper=254, name="seen values", data=DATA, seeds=SEEDS,
         statement="On values seen in training it beats a classifier of the text.", run=against_classifier,
-        baseline="multi-label network of the text, same training", metric=f"{METRIC} seen values",
+        baseline="multi-label network of the text, learning rate tuned", metric=f"{METRIC} seen values",
     ),
 ]  # fmt: skip

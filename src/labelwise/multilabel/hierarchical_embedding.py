@@ -128,7 +128,7 @@ class HierarchicalEmbedding(TransformerMixin, ClassifierMixin, Learner):  # type
         tree = torch.as_tensor(self.tree_of_, device=rows.device)[data.y[rows]]
         drawn = [
             batch
-            for one in tree.unique()
+            for one in np.unique(tree.cpu().numpy()).tolist()
             for batch in shuffled(rows[tree == one], self.train_.batch_size, generator, data.shard)
         ]
         for place in torch.randperm(len(drawn), generator=generator).tolist():

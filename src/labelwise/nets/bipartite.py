@@ -14,13 +14,12 @@ def mean_of_linked(x: Tensor, source: Tensor, target: Tensor, n: int) -> Tensor:
 
 
 class BipartiteLayer(nn.Module):
-    """``item' = A item + B mean(linked values)``, ``value' = C value + D mean(linked items)``; A and C start alike."""
+    """``item' = A item + B mean(linked values)``, ``value' = C value + D mean(linked items)``."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.item, self.value = nn.Linear(width, width), nn.Linear(width, width)
         self.to_item, self.to_value = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
-        self.value.load_state_dict(self.item.state_dict())
 
     def forward(self, items: Tensor, values: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
         """Return the next features of items (n, width) and values (L, width); `links` (2, E) are pairs of their numbers."""
@@ -31,32 +30,44 @@ class BipartiteLayer(nn.Module):
 
 
 class LinkNet(nn.Module):
-    """Embeds items and values by two layers of messages; the score of a pair is the inner product of its embeddings.
+    """Embeds items and values: a projection, and what two layers of messages add; pairs score by the inner product.
+
+    The last layer starts at zero, so that training starts at the inner product of the projections. Where items and values
+    have equally many features both share one projection: what it learns on seen values holds for others.
 
     Parameters
     ----------
     item_width, value_width
-        Numbers of features; where they are equal both sides start from one projection, so that training starts near the
-        inner product of the features.
+        Numbers of features.
     width
         Of the embeddings.
     """
 
     def __init__(self, item_width: int, value_width: int, width: int) -> None:
         super().__init__()
-        self.item_in, self.value_in = nn.Linear(item_width, width), nn.Linear(value_width, width)
+        self.item_in = nn.Linear(item_width, width, bias=False)
+        self.value_in = nn.Linear(value_width, width, bias=False)
         if item_width == value_width:
-            self.value_in.load_state_dict(self.item_in.state_dict())
+            self.value_in = self.item_in
+        nn.init.orthogonal_(self.item_in.weight)
         self.first, self.second = BipartiteLayer(width), BipartiteLayer(width)
+        for weight in self.second.parameters():
+            nn.init.zeros_(weight)
+        self.around = nn.Parameter(torch.ones(()))
+        self.scale = nn.Parameter(torch.tensor(width**-0.5))
         self.bias = nn.Parameter(torch.zeros(()))
 
-    def embed(self, items: Tensor, values: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
-        """Return embeddings of items (n, width) and values (L, width)."""
-        h, v = self.first(self.item_in(items), self.value_in(values), links)
-        out: tuple[Tensor, Tensor] = self.second(torch.relu(h), torch.relu(v), links)
-        return out
+    def embed(self, items: Tensor, over: Tensor, values: Tensor, links: Tensor) -> tuple[Tensor, Tensor]:
+        """Return embeddings of items (n, width), from their own features and those `over` hyperedges, and of values."""
+        p, q = self.item_in(items + self.around * over), self.value_in(values)
+        h, v = self.first(p, q, links)
+        more = self.second(torch.relu(h), torch.relu(v), links)
+        return p + more[0], q + more[1]
 
-    def forward(self, items: Tensor, values: Tensor, links: Tensor) -> Tensor:
+    def score(self, items: Tensor, values: Tensor) -> Tensor:
+        """Return the scores of all pairs of embeddings, (n, L)."""
+        return self.scale * items @ values.T + self.bias
+
+    def forward(self, items: Tensor, over: Tensor, values: Tensor, links: Tensor) -> Tensor:
         """Return the scores of all pairs, (n, L)."""
-        z, v = self.embed(items, values, links)
-        return z @ v.T + self.bias
+        return self.score(*self.embed(items, over, values, links))

@@ -36,8 +36,10 @@ def incidence(hyperedges: Any, n_rows: int) -> Any:
            [0.],
            [1.]])
     """
+    matrix: Any
     if sparse.issparse(hyperedges) or isinstance(hyperedges, np.ndarray):
-        matrix = sparse.csc_array(hyperedges, dtype=np.float64)
+        given: Any = hyperedges
+        matrix = sparse.csc_array(given).astype(np.float64)
         matrix.eliminate_zeros()
         if matrix.shape[0] != n_rows or (matrix.data != 1).any():
             raise InputError(
