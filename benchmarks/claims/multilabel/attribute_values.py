@@ -116,7 +116,8 @@ def against_classifier(seed: int) -> dict[str, float]:
 
 
 TRIED = """At learning rates of 1e-3 and more the network fits seen values and forgets what texts say of others. With
-separate projections of items and values, averages in place of the items' own features, and 5e-3, it reached 0.17 on unseen values."""
+separate projections of items and values, averages in place of the items' own features, and a rate of 5e-3, it reached 0.17
+on unseen values."""
 DATA = "synthetic catalogue: 600 items, 60 values of which 15 unseen, texts that leave values out, groups of items"
 METRIC = "average precision over items, mean over"
 
