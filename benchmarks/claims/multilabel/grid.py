@@ -185,7 +185,7 @@ def _by_share(frame: pd.DataFrame) -> list[str]:
         "## Partial labels on real sets", "",
         f"Mean average precision over {', '.join(frame.data.unique())}:",
         "of binary cross-entropy in the first line, and in points above it",
-        f"in the others; {n_seeds} seed{"s" * (n_seeds > 1)}, each with its own rows, known entries and weights, about {STEPS} steps of the",
+        f"in the others; seeds: {n_seeds}, each with its own rows, known entries and weights, about {STEPS} steps of the",
         "same small network, nobody tuned. Entries are known at random; *positives only*: half of the positives are",
         f"stated and nothing else; the reference is {ASSUMED}, since known entries alone say yes everywhere.",
         "**Bold**: the 95 % t interval over seeds of the mean over sets is clear of zero.",
