@@ -40,7 +40,7 @@ def test_transport_is_the_mean_over_layers_of_the_drop_in_function(fitted):
         expected = []
         for depth, steps in zip(net.depths, layers, strict=True):
             e = torch.nn.functional.normalize(depth.of_steps(steps.hidden), dim=2)
-            labels = torch.nn.functional.normalize(depth.of_labels(net.table.change), dim=1)
+            labels = torch.nn.functional.normalize(net.table.change, dim=1)
             share = depth.saliency(steps.hidden)[..., 0].softmax(1)
             expected.append(conditional_transport(e, labels, members, share=share, temperature=0.1))
         assert len(expected) == 2
@@ -54,23 +54,27 @@ def test_the_map_is_where_each_label_goes(fitted):
         steps = net.layers(torch.as_tensor(fitted.inputs_.transform(X)))[0][-1]
         depth = net.depths[-1]
         plans = navigators(
-            depth.steps(steps.hidden), depth.labels(net.table.change), torch.as_tensor(y == 1),
+            depth.steps(steps.hidden), net.labels(), torch.as_tensor(y == 1),
             share=depth.share(steps), temperature=0.1,
         )  # fmt: skip
     np.testing.assert_allclose(fitted.attention(X).reshape(6, 3, 4), plans.to_steps.transpose(1, 2), atol=1e-5)
 
 
-def test_unknown_labels_have_no_part_in_either_term(fitted):
-    """The loss of rows does not move with the score of an unknown label, nor with its vector in the transport."""
+def test_the_transport_reads_only_labels_known_to_be_yes_and_moves_only_steps(fitted):
     X, y, _ = scenes(8, 3)
     y[:, 2] = -1
     net = fitted.net_.eval()
     x, labels = torch.as_tensor(fitted.inputs_.transform(X)), torch.as_tensor(y)
     layers, _ = net.layers(x)
     before = net.transport(layers, labels == 1)
-    slope = torch.autograd.grad(before.sum(), net.table.change)[0]
-    assert (slope[2] == 0).all()
-    assert (slope[:2] != 0).any()
+    assert torch.autograd.grad(before.sum(), net.table.change, allow_unused=True, retain_graph=True) == (None,)
+    assert (torch.autograd.grad(before.sum(), net.depths[0].of_steps.weight)[0] != 0).any()
+    kept = net.table.change.data.clone()
+    net.table.change.data[2] += 5.0  # the vector of the unknown label
+    torch.testing.assert_close(net.transport(layers, labels == 1), before)
+    net.table.change.data[0] += 5.0
+    assert not torch.allclose(net.transport(layers, labels == 1), before)
+    net.table.change.data = kept
 
 
 @pytest.mark.slow

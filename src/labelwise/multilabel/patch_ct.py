@@ -21,20 +21,16 @@ from labelwise.training import Batch, Data, LossValue
 
 
 class Depth(nn.Module):
-    """What brings the steps of one layer, and the labels, into a common space of unit vectors."""
+    """What brings the steps of one layer into the labels' space of unit vectors, and says how much each has to carry."""
 
     def __init__(self, width: int, saliency: bool) -> None:
         super().__init__()
-        self.of_steps, self.of_labels = nn.Linear(width, width), nn.Linear(width, width)
+        self.of_steps = nn.Linear(width, width)
         self.saliency = nn.Linear(width, 1) if saliency else None
 
     def steps(self, hidden: Tensor) -> Tensor:
         """Return unit vectors of steps ``(b, N, width)``."""
         return F.normalize(self.of_steps(hidden), dim=2)
-
-    def labels(self, table: Tensor) -> Tensor:
-        """Return unit vectors of labels ``(L, width)``."""
-        return F.normalize(self.of_labels(table), dim=1)
 
     def share(self, steps: Steps) -> Tensor:
         """Return the weight of each step ``(b, N)``: uniform over the real ones, or learned."""
@@ -67,20 +63,27 @@ class Aligned(nn.Module):
         depths = self.encoder.depths(x)
         return [Steps(step.hidden[:, 1:], step.real[:, 1:]) for step in depths], depths[-1].hidden[:, 0]
 
+    def labels(self) -> Tensor:
+        """Return unit vectors of labels ``(L, width)``, the same for all layers."""
+        return F.normalize(self.table(self.encoder), dim=1)
+
     def score(self, summary: Tensor) -> Tensor:
         """Return ``cos(c + MLP(c), l_m) / temperature`` of each label ``(b, L)``."""
         adapted = F.normalize(summary + self.adapt(summary), dim=1)
-        return adapted @ self.depths[-1].labels(self.table(self.encoder)).T / self.temperature  # type: ignore[operator]
+        return adapted @ self.labels().T / self.temperature
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scores ``(b, L)``."""
         return self.score(self.layers(x)[1])
 
     def transport(self, layers: list[Steps], members: Tensor) -> Tensor:
-        """Return the conditional transport cost of each row ``(b,)``, the mean over layers."""
-        table, costs = self.table(self.encoder), []
+        """Return the conditional transport cost of each row ``(b,)``, the mean over layers; only steps are moved by it.
+
+        Were labels moved too, all could meet in one point, where nothing costs anything and no label can be told.
+        """
+        labels, costs = self.labels().detach(), []
         for depth, steps in zip(self.depths, layers, strict=True):
-            e, labels = depth.steps(steps.hidden), depth.labels(table)  # type: ignore[operator]
+            e = depth.steps(steps.hidden)  # type: ignore[operator]
             share = depth.share(steps)  # type: ignore[operator]
             costs.append(conditional_transport(e, labels, members, share=share, temperature=self.temperature))
         return torch.stack(costs).mean(0)
@@ -88,7 +91,7 @@ class Aligned(nn.Module):
     def evidence(self, x: Tensor) -> Tensor:
         """Return ``pi(n | m)`` of the last layer: where each label goes ``(b, L, N)``."""
         steps, depth = self.layers(x)[0][-1], self.depths[-1]
-        psi = depth.labels(self.table(self.encoder)) @ depth.steps(steps.hidden).transpose(1, 2)  # type: ignore[operator]
+        psi = self.labels() @ depth.steps(steps.hidden).transpose(1, 2)  # type: ignore[operator]
         return attend(psi / self.temperature + depth.share(steps).clamp_min(1e-30).log()[:, None], steps.real)  # type: ignore[operator]
 
 
@@ -101,7 +104,8 @@ class PatchCT(LabelEvidence):
     known to be yes take part in it. `attention` shows ``pi(n | m)``, where label m goes.
 
     Differs from the paper: both sides lie on the unit sphere, so that the pull between them is bounded; label vectors are
-    learned or given, not made by a text tower, and each layer turns them by a linear map of its own.
+    learned or given, the same for all layers, not made by a text tower. The transport moves the steps only: were learned
+    label vectors moved by it too, all could meet in one point at no cost.
 
     Parameters
     ----------
