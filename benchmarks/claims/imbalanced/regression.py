@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.datasets import load_diabetes
+from sklearn.decomposition import PCA
 from sklearn.feature_extraction.text import CountVectorizer
 
 from benchmarks.claims import Claim, data_path, tuned
@@ -39,11 +40,14 @@ def table(name: str) -> tuple[Any, Any]:
 
 
 def lipophilicity() -> tuple[Any, Any]:
-    """Return how often the 300 most frequent strings of one to three characters stand in a molecule's SMILES."""
+    """Return 50 directions of how often the frequent strings of one to three characters stand in a molecule's SMILES.
+
+    Directions, since a string of a handful of molecules, once standardised, throws a network's prediction far off.
+    """
     frame = pd.read_parquet(data_path("molecules", "lipophilicity.parquet"))
     counter = CountVectorizer(analyzer="char", ngram_range=(1, 3), max_features=300, lowercase=False)
-    counts = counter.fit_transform(frame["smiles"].str.strip()).toarray()
-    return np.log1p(counts).astype(np.float32), frame["y"].to_numpy(np.float64)
+    counts = np.log1p(counter.fit_transform(frame["smiles"].str.strip()).toarray())
+    return PCA(50, random_state=0).fit_transform(counts).astype(np.float32), frame["y"].to_numpy(np.float64)
 
 
 def diabetes() -> tuple[Any, Any]:
