@@ -161,7 +161,7 @@ class WinnerTakeAllRegressor(Regressor):
 
     def _answers(self, x: Tensor) -> Doubles:
         """Return all answers in the units of training, ``(n, answers, m)``, float64."""
-        answers = self._added(self._forward(x), x).double().unflatten(1, (self.heads, self.n_outputs_))
+        answers = self._added(self._forward(x), x).double().reshape(len(x), self.heads, self.n_outputs_)
         return np.asarray((with_pair_means(answers) if self.pairs else answers).numpy())
 
     def predict_all(self, X: Any) -> Doubles:

@@ -91,7 +91,7 @@ class ZLoss(Spherical):
     >>> loss, y = ZLoss(a=1.0, b=2.0), torch.tensor([0])
     >>> scores = torch.tensor([[3.0, 0.0, 1.0]])
     >>> loss(scores, y), loss(100 * scores - 7, y)
-    (tensor(1.1258), tensor(1.1258))
+    (tensor(1.0791), tensor(1.0791))
     """
 
     card = Card(

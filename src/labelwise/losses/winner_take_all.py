@@ -50,7 +50,7 @@ class WinnerTakeAll(Loss):
     Examples
     --------
     >>> answers, target = torch.tensor([[-1.0, 2.0]]), torch.tensor([[1.0]])
-    >>> WinnerTakeAll()(answers, target), WinnerTakeAll(pairs=True)(answers, target)
+    >>> WinnerTakeAll(relaxed=0)(answers, target), WinnerTakeAll(relaxed=0, pairs=True)(answers, target)
     (tensor(1.), tensor(0.2500))
     """
 
@@ -73,7 +73,7 @@ class WinnerTakeAll(Loss):
 
     def errors(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean squared error of every answer of each row, over its known targets, ``(b, answers)``."""
-        answers = logits.unflatten(1, (-1, y.shape[1]))
+        answers = logits.reshape(len(logits), -1, y.shape[1])
         answers = with_pair_means(answers) if self.pairs else answers
         known = y.isfinite()[:, None]
         gap = (answers - y.nan_to_num()[:, None]) * known

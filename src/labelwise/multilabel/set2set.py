@@ -151,17 +151,18 @@ class SetPredictor(ClassLearner):
         return np.asarray(self._forward(torch.as_tensor(self.inputs_.transform(X))).double().numpy())
 
     def outputs(self, X: Any) -> NDArray[np.float64]:
-        """Return the log-odds of the labels' probabilities ``(n, L)``, kept finite by half a draw on either side."""
-        share = (self._chances(X) * self.samples + 0.5) / (self.samples + 1)
+        """Return the log-odds of the labels' probabilities, ``(n, L)``."""
+        share = self._smoothed(X)
         return np.asarray(np.log(share / (1 - share)))
+
+    def _smoothed(self, X: Any) -> NDArray[np.float64]:
+        """Return the labels' chances, kept off 0 and 1 by half a draw on either side."""
+        return (self._chances(X) * self.samples + 0.5) / (self.samples + 1)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each label to be in the set, ``(n, L)``; of one class per row, rows sum to 1."""
-        p = self._chances(X)
-        if self.single_:
-            p = p + 0.5 / self.samples
-            return np.asarray(p / p.sum(1, keepdims=True))
-        return p
+        p = self._smoothed(X)
+        return p / p.sum(1, keepdims=True) if self.single_ else p
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return 1 where a label is in the set more often than not, ``(n, L)``; one class per row as classes ``(n,)``."""

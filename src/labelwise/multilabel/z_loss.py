@@ -229,7 +229,7 @@ class ZLossClassifier(ClassLearner):
         hidden = self._forward(torch.as_tensor(self.inputs_.transform(X)), self.net_.features)
         head: FactoredOutput = self.net_.head  # type: ignore[assignment]
         more = k + head.n_classes - self.n_outputs_  # outputs that belong to no class may be among the best
-        found = [self._best(head, rows, more, k) for rows in hidden.split(TOP_ROWS)]
+        found = [self._best(head, rows, more, k) for rows in torch.split(hidden, TOP_ROWS)]
         return Best(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
 
     def _best(self, head: FactoredOutput, hidden: Tensor, more: int, k: int) -> Best:
@@ -244,7 +244,7 @@ class ZLossClassifier(ClassLearner):
         hidden = self._forward(x, self.net_.features).double()
         head: FactoredOutput = self.net_.head  # type: ignore[assignment]
         mean, std = head.moments(hidden)
-        scores = torch.cat([head(rows)[:, : self.n_outputs_] for rows in hidden.split(PREDICT_ROWS)])
+        scores = torch.cat([head(rows)[:, : self.n_outputs_] for rows in torch.split(hidden, PREDICT_ROWS)])
         return np.asarray(((scores - mean) / std.clamp_min(1e-12)).numpy())
 
     def outputs(self, X: Any) -> NDArray[np.float64]:

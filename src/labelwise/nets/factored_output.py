@@ -78,7 +78,7 @@ class FactoredOutput(nn.Module):
     Examples
     --------
     >>> _ = torch.manual_seed(0)
-    >>> layer, h, y = FactoredOutput(4, 1000, lr=0.5), torch.randn(8, 4), torch.arange(8) * 100
+    >>> layer, h, y = FactoredOutput(16, 1000, lr=0.5), torch.randn(8, 16), torch.arange(8) * 100
     >>> before = layer.loss(h, y).item()
     >>> for _ in range(200):
     ...     layer.loss(h, y).backward()
