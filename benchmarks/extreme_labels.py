@@ -205,7 +205,7 @@ def main() -> None:
     parser.add_argument("--one", nargs=3, metavar=("METHOD", "SET", "SEED"))
     parser.add_argument("--million", type=int, metavar="ROWS")
     parser.add_argument("--sets", nargs="*", default=SETS)
-    parser.add_argument("--seeds", type=int, default=len(SEEDS))
+    parser.add_argument("--seeds", type=int, default=1)
     arguments = parser.parse_args()
     if arguments.one:
         warnings.simplefilter("ignore")

@@ -136,6 +136,16 @@ def test_probabilities_of_the_best_labels_are_calibrated(model):
     assert top_k_calibration_error(proba, truth, k=5) < top_k_calibration_error(raw, truth, k=5)
 
 
+@pytest.mark.parametrize("form", [sparse.csr_array, sparse.csr_matrix, lambda m: m.toarray()])
+def test_descriptions_of_labels_are_saved_with_the_model(form, tmp_path):
+    model = DualEncoder(label_features=form(DRAWN.label_features), train=TRAIN, width=16, random_state=0).fit(X, Y)
+    save(model, tmp_path / "model")
+    again = load(tmp_path / "model")
+    assert np.array_equal(again.predict_top(XT, 3).scores, model.predict_top(XT, 3).scores)
+    assert sparse.issparse(model.label_features) == sparse.issparse(form(DRAWN.label_features))
+    assert np.array_equal(again.fit(X, Y).predict_top(XT, 3).scores, model.predict_top(XT, 3).scores)
+
+
 # -- negatives
 
 

@@ -248,6 +248,14 @@ class DualEncoder(ExtremeClassifier, Learner):  # type: ignore[misc]
 
     # -- features
 
+    def __saved__(self) -> dict[str, Any]:
+        """Return what is saved; of sparse `label_features` the arrays, which `fit` reads too."""
+        kept = dict(vars(self))
+        if is_sparse(self.label_features):
+            held = sparse.csr_array(self.label_features)
+            kept["label_features"] = (held.data, held.indices, held.indptr, held.shape)
+        return kept
+
     def more_texts(self) -> list[str]:
         """Return the texts of the labels, whose words count too."""
         return self.label_features if _are_texts(self.label_features) else []
@@ -272,13 +280,20 @@ class DualEncoder(ExtremeClassifier, Learner):  # type: ignore[misc]
         elif self.of_texts_ != _are_texts(self.label_features):
             raise InputError("label_features must be texts where X holds texts, and vectors where X holds features.")
         else:
-            features = self._rows(self.label_features)
+            features = self._rows(_whole(self.label_features))
         if features.shape[0] != self._labels.n_labels:
             raise InputError(f"label_features describes {features.shape[0]} labels, but y has {self._labels.n_labels}.")
         told = np.diff(features.indptr) > 0 if is_sparse(features) else (features != 0).any(1)
         if self.free:
             told = told | (self._labels.taken(rows).counts() > 0)
         return _dense_if_full(features), None if told.all() else np.flatnonzero(told)
+
+
+def _whole(features: Any) -> Any:
+    """Return features as they are, or the matrix whose arrays a loaded model holds."""
+    if isinstance(features, tuple) and isinstance(features[0], np.ndarray):
+        return sparse.csr_array(features[:3], shape=features[3])
+    return features
 
 
 def _are_texts(features: Any) -> bool:
