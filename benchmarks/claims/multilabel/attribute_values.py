@@ -115,9 +115,10 @@ def against_classifier(seed: int) -> dict[str, float]:
     }
 
 
-TRIED = """At learning rates of 1e-3 and more the network fits seen values and forgets what texts say of others. With
-separate projections of items and values, averages in place of the items' own features, and a rate of 5e-3, it reached 0.17
-on unseen values."""
+TRIED = """At the authors' rate training leaves the ranking where it starts (compare "learning rate 1e-12"): what is gained
+comes from averaging over hyperedges, since texts here are made of the values' own vectors. At learning rates of 1e-3 and
+more the network fits seen values and forgets what texts say of others. With separate projections of items and values,
+averages in place of the items' own features, and a rate of 5e-3, it reached 0.17 on unseen values."""
 DATA = "synthetic catalogue: 600 items, 60 values of which 15 unseen, texts that leave values out, groups of items"
 METRIC = "average precision over items, mean over"
 
@@ -135,6 +136,6 @@ CLAIMS = [
     Claim(
         method="labelwise.multilabel.HyperPAVE", paper=254, name="seen values", data=DATA, seeds=SEEDS,
         statement="On values seen in training it beats a classifier of the text.", run=against_classifier,
-        baseline="multi-label network of the text, learning rate tuned", metric=f"{METRIC} seen values",
+        baseline="multi-label network of the text, learning rate tuned", metric=f"{METRIC} seen values", tried=TRIED,
     ),
 ]  # fmt: skip
