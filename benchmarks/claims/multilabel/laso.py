@@ -50,7 +50,7 @@ def trained(seed: int) -> tuple[LaSO, np.ndarray, np.random.Generator]:
 
 def mean_precision(y: np.ndarray, scores: np.ndarray) -> float:
     """Return the mean over labels of the average precision."""
-    return float(np.nanmean(average_precision(y, scores)))
+    return float(np.nanmean(average_precision(scores, y)))
 
 
 def operations(seed: int) -> dict[str, float]:

@@ -75,7 +75,8 @@ class Anchors(nn.Module):
         """Return root mean square distances ``(b, K, M)`` of features ``(b, d)``."""
         flat = self.points.flatten(0, 1)
         found = torch.cdist(hidden, flat, compute_mode="donot_use_mm_for_euclid_dist") / hidden.shape[1] ** 0.5
-        return found.reshape(len(hidden), *self.points.shape[:2])
+        shaped: Tensor = found.reshape(len(hidden), *self.points.shape[:2])
+        return shaped
 
     def geometric(self, hidden: Tensor) -> Tensor:
         """Return the softmax of minus the distances over all anchors, summed over those of a class ``(b, K)``."""
@@ -87,7 +88,8 @@ class Anchors(nn.Module):
         query = self.query(hidden).unflatten(1, (self.heads, -1))
         key = self.key(self.points.flatten(0, 1)).unflatten(1, (self.heads, -1))
         match = torch.einsum("bhd,ahd->bha", query, key) / query.shape[2] ** 0.5
-        return match.softmax(2).mean(1).reshape(len(hidden), *self.points.shape[:2]).sum(2)
+        share: Tensor = match.softmax(2).mean(1).reshape(len(hidden), *self.points.shape[:2]).sum(2)
+        return share
 
     def crowding(self, reach: float) -> Tensor:
         """Return the mean of ``max(0, 1 - distance / reach)^2`` over pairs of anchors of different classes, in [0, 1]."""

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from labelwise.base import Card, Count, InputError, NonNegative, Positive, Range
-from labelwise.learner import Learner, Train
+from labelwise.learner import Learner, Train, row_mean
 from labelwise.nets.heads import CosineHead
 from labelwise.parts.matching import hungarian_accuracy
 from labelwise.parts.memory import Queue
@@ -200,13 +200,12 @@ class SP2OT(ClusterMixin, Learner):  # type: ignore[misc]
         assert views is not None
         first, second = (self.net_(view) / self.temperature for view in (views.strong(batch.x), views.strong(batch.x)))
         index = batch.index[:, None].double()
-        targets = [self.targets(number, log_p, index) for number, log_p in enumerate(
-            (first.detach().log_softmax(1), second.detach().log_softmax(1)))]  # fmt: skip
+        targets = [
+            self.targets(view, scores.detach().log_softmax(1), index) for view, scores in enumerate((first, second))
+        ]
         self.remembered_.push(index)
         value = -(targets[1] * first.log_softmax(1) + targets[0] * second.log_softmax(1)).sum(1) / 2
-        return (
-            value.mean() if batch.weight is None else (batch.weight * value).sum() / batch.weight.sum().clamp_min(1e-12)
-        )
+        return row_mean(value, batch.weight)
 
     @torch.no_grad()
     def targets(self, number: int, log_p: Tensor, index: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def guess(operation: Operation, a: Tensor, b: Tensor) -> Tensor:
     """Return what plain arithmetic makes of two rows' non-negative features: sum, minimum, or the positive difference."""
     if operation == "union":
         return a + b
-    return torch.minimum(a, b) if operation == "intersection" else (a - b).relu()
+    return torch.minimum(a, b) if operation == "intersection" else (a - b).clamp_min(0)
 
 
 class SetNetwork(nn.Module):
@@ -60,7 +60,8 @@ class SetNetwork(nn.Module):
         """Return features, none below zero."""
         joined = F.leaky_relu(self.norm_join(self.join(torch.cat([a, b], 1))), 0.2)
         refined = F.leaky_relu(self.norm_refine(self.refine(joined)) + guess(self.operation, a, b), 0.2)
-        return self.out(refined).relu()
+        features: Tensor = self.out(refined).relu()
+        return features
 
 
 class LaSO(MultiLabelClassifier):
