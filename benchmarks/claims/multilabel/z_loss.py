@@ -222,7 +222,7 @@ CLAIMS = [
             method=Z, paper=20, name=f"next word, top-{k}", data=TEXT, baseline=BUDGET, higher_is_better=False,
             statement=f"With as many steps its top-{k} error is below that of log-softmax.", metric=f"top-{k} error",
             run=against_softmax(k), needs=("text_lm",), seeds=SEEDS,
-            tried="the paper's gain was with 793,471 words and weeks of training; here both are far from converged",
+            tried="the paper's gain was with 793,471 words; here both are far from converged",
         )
         for k in AT
     ),
