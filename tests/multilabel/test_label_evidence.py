@@ -202,6 +202,11 @@ def test_top_tokens_tells_the_predicted_labels_and_refuses_what_has_no_words(tri
     texts = trial["X_test"][:10]
     told = model.top_tokens(texts)
     assert [sorted(row) for row in told] == [np.flatnonzero(row).tolist() for row in model.predict(texts)]
+    assert all(list(row) == [2, 0] for row in model.top_tokens(texts, labels=np.array([2, 0])))
+    with pytest.raises(InputError, match="columns of y"):
+        model.top_tokens(texts, labels=[3])
+    one = TransICD(train=QUICK, **SMALL).fit(texts * 4, ["left", "right"] * 20)
+    assert [list(row) for row in one.top_tokens(texts)] == [[int(c == "right")] for c in one.predict(texts)]
     with pytest.raises(InputError, match="k must"):
         model.top_tokens(texts, k=0)
     X, y = pictures()

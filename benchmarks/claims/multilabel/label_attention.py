@@ -22,7 +22,7 @@ from labelwise.parts.multilabel_measures import average_precision
 SEEDS = (0, 1, 2, 3)
 RATES = {"train": [Train(epochs=15, batch_size=32, lr=lr) for lr in (5e-3, 1e-2)]}
 LABELS, LENGTH, ROWS, TEST = 20, 30, 500, 400
-SIZES = {"width": 32, "layers": 1, "heads": 2}
+SIZES: dict[str, Any] = {"width": 32, "layers": 1, "heads": 2}
 
 
 class Notes(NamedTuple):
@@ -276,7 +276,8 @@ def briefs(seed: int) -> Briefs:
 def knowing(seed: int, *off: str) -> Any:
     """Tune the rate of KeNet, some parts switched off, on held-out training texts, then train it on all."""
     data = briefs(seed)
-    model = KeNet(knowledge=data.known, knowledge_length=8, random_state=seed, **SIZES, **dict.fromkeys(off, False))
+    switches: dict[str, Any] = dict.fromkeys(off, False)
+    model = KeNet(knowledge=data.known, knowledge_length=8, random_state=seed, **SIZES, **switches)
     return tuned(model, RATES, data.X, data.y, seed, score=macro_auc)
 
 
@@ -323,7 +324,7 @@ def seen(seed: int, name: str) -> Any:
     """Train one of three networks of the same size."""
     X, y = mosaics(seed)[:2]
     train = Train(epochs=20, batch_size=32, lr=5e-3)
-    sizes = {"width": 32, "layers": 1, "heads": 2, "patch": 8, "train": train, "random_state": seed}
+    sizes: dict[str, Any] = {"width": 32, "layers": 1, "heads": 2, "patch": 8, "train": train, "random_state": seed}
     models: dict[str, Any] = {
         "transport": PatchCT(criterion=MaskedBCE(), **sizes), "none": PatchCT(criterion=MaskedBCE(), weight=0.0, **sizes),
         "label attention": TransICD(criterion=MaskedBCE(), **sizes),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import torch
@@ -146,14 +146,23 @@ class LabelEvidence(LongTailMultiLabelClassifier):
         if k < 1:
             raise InputError(f"k must be a whole number from 1. Got {k}.")
         texts, maps = self.word_maps(X)
-        told = self.predict(X) if labels is None else np.zeros((len(texts), self.n_outputs_), int)
-        for label in labels or ():
-            told[:, label] = 1
-        words = [self.inputs_.tokenizer.words(text) for text in texts]
+        tokenizer = cast(HashTokenizer, self.inputs_.tokenizer)
+        if labels is None:
+            wanted = [np.flatnonzero(row) for row in self.told(X)]
+        else:
+            columns = np.asarray(list(labels), dtype=int)
+            if not np.isin(columns, np.arange(self.n_outputs_)).all():
+                raise InputError(f"labels must be columns of y, 0 to {self.n_outputs_ - 1}. Got {columns.tolist()}.")
+            wanted = [columns] * len(texts)
         return [
-            {int(label): _top(words[row], maps[row][label], k) for label in np.flatnonzero(told[row])}
-            for row in range(len(texts))
+            {int(label): _top(tokenizer.words(text), weights[label], k) for label in chosen}
+            for text, weights, chosen in zip(texts, maps, wanted, strict=True)
         ]
+
+    def told(self, X: Any) -> NDArray[np.bool_]:
+        """Return which labels are predicted, one column a label also where y held one class a row ``(n, L)``."""
+        told = np.asarray(self.predict(X))
+        return told[:, None] == self.classes_ if self.single_ else told == 1
 
 
 def by_length(blocks: Iterable[NDArray[np.float64]], lengths: NDArray[Any]) -> list[NDArray[np.float64]]:

@@ -105,14 +105,14 @@ class PatchCT(LabelEvidence):
 
     Differs from the paper: both sides lie on the unit sphere, so that the pull between them is bounded; label vectors are
     learned or given, the same for all layers, not made by a text tower. The transport moves the steps only: were learned
-    label vectors moved by it too, all could meet in one point at no cost.
+    label vectors moved by it too, all could meet in one point at no cost. The default `weight` is 0.1, not 1.
 
     Parameters
     ----------
     criterion
         Loss of the scores; it is told all training labels first.
     weight
-        Of the transport term, >= 0.
+        Of the transport term, >= 0. Large ones make the patches of a picture alike, and its labels harder to tell.
     temperature
         T of scores and plans, > 0.
     saliency
@@ -140,7 +140,7 @@ class PatchCT(LabelEvidence):
     """
 
     criterion: Loss = AsymmetricLoss()
-    weight: Annotated[float, NonNegative] = 1.0
+    weight: Annotated[float, NonNegative] = 0.1
     temperature: Annotated[float, Positive] = 0.1
     saliency: bool = False
     labels: Any = None
@@ -152,7 +152,7 @@ class PatchCT(LabelEvidence):
         reference="Li et al.: PatchCT, ICCV 2023.",
         apart="It reads patches or words; all methods of a race read the same encoded rows.",
     )  # fmt: skip
-    tune = {"weight": [0.1, 1.0], "train": [Train(lr=lr, epochs=30, batch_size=32) for lr in (1e-3, 3e-3)]}
+    tune = {"weight": [0.03, 0.1, 1.0], "train": [Train(lr=lr, epochs=30, batch_size=32) for lr in (1e-3, 3e-3)]}
 
     @classmethod
     def trial(cls) -> dict[str, Any]:

@@ -184,6 +184,9 @@ class LabelTable(nn.Module):
         Token codes ``(L, length)`` of the labels' texts, each read as the mean of its encoded words.
     """
 
+    vectors: Tensor | None
+    codes: Tensor | None
+
     def __init__(self, n_labels: int, width: int, vectors: Tensor | None = None, codes: Tensor | None = None) -> None:
         super().__init__()
         known = vectors is not None or codes is not None
