@@ -48,7 +48,7 @@ class BatchFormerClassifier(LongTailClassifier):
     dropout: Annotated[float, Fraction] = 0.5
 
     card = Card(
-        paper=221, year=2022, kind="learner", handles=frozenset({"imbalance", "calibration"}), race=True,
+        paper=221, year=2022, kind="learner", handles=frozenset({"imbalance"}), race=True,
         reference="Hou, Yu and Tao, BatchFormer: Learning to Explore Sample Relationships, CVPR 2022.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

@@ -61,7 +61,7 @@ class DecoupledTraining(LongTailClassifier):
     tau: Annotated[float, NonNegative] = 1.0
 
     card = Card(
-        year=2020, kind="learner", handles=frozenset({"imbalance", "calibration"}), race=True,
+        year=2020, kind="learner", handles=frozenset({"imbalance"}), race=True,
         reference="Kang et al., Decoupling Representation and Classifier for Long-Tailed Recognition, ICLR 2020.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

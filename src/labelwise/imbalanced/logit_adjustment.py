@@ -81,7 +81,7 @@ class LogitAdjustment(Method, MetaEstimatorMixin, ClassifierMixin, Fields):  # t
     random_state: int | None = None
 
     card = Card(
-        year=2021, kind="post-hoc", handles=frozenset({"imbalance", "calibration"}), race=True,
+        year=2021, kind="post-hoc", handles=frozenset({"imbalance"}), race=True,
         reference="Menon et al., Long-tail learning via logit adjustment, ICLR 2021.",
     )  # fmt: skip
     tune = {"metric": ["balanced accuracy", "macro F1"]}

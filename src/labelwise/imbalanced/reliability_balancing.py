@@ -177,7 +177,7 @@ class ReliabilityBalancing(LongTailClassifier):
     reach: Annotated[float, Positive] = 1.0
 
     card = Card(
-        paper=226, year=2023, kind="learner", handles=frozenset({"imbalance", "calibration"}), race=True,
+        paper=226, year=2023, kind="learner", handles=frozenset({"imbalance"}), race=True,
         reference="Wasi et al., ARBEx: Attentive Feature Extraction with Reliability Balancing, 2023.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

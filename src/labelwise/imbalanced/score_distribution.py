@@ -79,7 +79,7 @@ class ScoreDistribution(RegressorMixin, Learner):  # type: ignore[misc]
     ends: Any = None
 
     card = Card(
-        paper=72, year=2025, kind="learner", handles=frozenset({"votes", "calibration"}), supervision=frozenset({"real"}),
+        paper=72, year=2025, kind="learner", handles=frozenset({"votes"}), supervision=frozenset({"real"}),
         task="regression", race=True,
         reference="You et al., Teaching Large Language Models to Regress Accurate Image Quality Scores, CVPR 2025.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},

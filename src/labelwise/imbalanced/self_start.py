@@ -68,7 +68,7 @@ class SelfStartClassifier(TwoStages):
     temperature: Annotated[float, Positive] = 0.5
 
     card = Card(
-        paper=5, year=2020, kind="learner", handles=frozenset({"imbalance", "calibration"}), race=True,
+        paper=5, year=2020, kind="learner", handles=frozenset({"imbalance"}), race=True,
         reference="Yang and Xu, Rethinking the Value of Labels for Improving Class-Imbalanced Learning, NeurIPS 2020.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

@@ -65,7 +65,7 @@ class SemiLongTailClassifier(TwoStages):
     label_epochs: Annotated[int, Count] | None = None
 
     card = Card(
-        paper=5, year=2020, kind="learner", handles=frozenset({"imbalance", "few labels", "calibration"}), race=True,
+        paper=5, year=2020, kind="learner", handles=frozenset({"imbalance", "few labels"}), race=True,
         reference="Yang and Xu, Rethinking the Value of Labels for Improving Class-Imbalanced Learning, NeurIPS 2020.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

@@ -121,7 +121,7 @@ class SP2OT(ClusterMixin, Learner):  # type: ignore[misc]
         reference="SP2OT: Semantic-Regularized Progressive Partial Optimal Transport for Imbalanced Clustering, 2024.",
     )  # fmt: skip
     tune = {
-        "size_price": [0.1, 1.0],
+        "size_price": [0.5, 1.0],
         "train": [Train(lr=lr, epochs=epochs) for lr in (1e-3, 3e-3) for epochs in (20, 50)],
     }
 

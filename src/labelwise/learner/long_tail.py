@@ -64,7 +64,7 @@ class LongTailClassifier(Classifier):
     head: Literal["linear", "cosine"] = "linear"
 
     card = Card(
-        year=2021, kind="learner", handles=frozenset({"imbalance", "calibration"}),
+        year=2021, kind="learner", handles=frozenset({"imbalance"}),
         reference="Menon et al., Long-tail learning via logit adjustment, ICLR 2021.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},
     )  # fmt: skip

@@ -119,7 +119,7 @@ class LongTailMultiLabelClassifier(MultiLabelClassifier):
     calibration_share: Annotated[float, Fraction] = 0.15
 
     card = Card(
-        year=2017, kind="learner", handles=frozenset({"missing labels", "imbalance", "calibration"}), race=True,
+        year=2017, kind="learner", handles=frozenset({"missing labels", "imbalance"}), race=True,
         supervision=frozenset({"multilabel"}), task="multi-label",
         reference="Guo et al., On Calibration of Modern Neural Networks, ICML 2017.",
         expected_failed_checks={"check_sample_weight_equivalence_on_dense_data": MINI_BATCHES},

@@ -48,7 +48,7 @@ class NGAME(DualEncoder):
     equal ones); since both are inner products, what is kept is one vector a label.
 
     Differs from the paper: the encoder is that of `DualEncoder`; the doubling of clusters is spread over the epochs given;
-    labels without text are described by the mean of their rows; fusion is a logistic regression instead of a tree.
+    labels without text are described by the mean of their rows; fusion is a weight chosen by likelihood instead of a tree.
 
     Parameters
     ----------
@@ -195,7 +195,7 @@ class NGAME(DualEncoder):
         del self.classifiers_  # what it learned is in the vectors
 
     def _mixed(self, own: Tensor, held: Ints) -> float:
-        """Return the weight of the classifiers: of a logistic regression on both scores of the held-out rows' candidates."""
+        """Return the weight of the classifiers: that makes the held-out rows' candidates likeliest by both scores."""
         if not len(held):
             return 0.5
         queries = self.directions(self._x[held])

@@ -78,7 +78,7 @@ class TransICD(LabelEvidence):
     criterion: Loss = LabelMargin()
 
     card = Card(
-        paper=57, year=2021, kind="learner", handles=frozenset({"imbalance", "missing labels", "calibration"}),
+        paper=57, year=2021, kind="learner", handles=frozenset({"imbalance", "missing labels"}),
         task="multi-label", supervision=frozenset({"multilabel"}), needs=frozenset({"texts"}),
         reference="Biswas, Pham, Zhang: TransICD, 2021.",
         apart="It reads words, patches or steps; all methods of a race read the same encoded rows.",
