@@ -195,7 +195,7 @@ class NGAME(DualEncoder):
         del self.classifiers_  # what it learned is in the vectors
 
     def _mixed(self, own: Tensor, held: Ints) -> float:
-        """Return the weight of the classifiers: that makes the held-out rows' candidates likeliest by both scores."""
+        """Return the weight of the classifiers at which both scores tell the held-out rows' labels best."""
         if not len(held):
             return 0.5
         queries = self.directions(self._x[held])
