@@ -162,7 +162,7 @@ class LabelEvidence(LongTailMultiLabelClassifier):
     def told(self, X: Any) -> NDArray[np.bool_]:
         """Return which labels are predicted, one column a label also where y held one class a row ``(n, L)``."""
         told = np.asarray(self.predict(X))
-        return told[:, None] == self.classes_ if self.single_ else told == 1
+        return np.asarray(told[:, None] == self.classes_ if self.single_ else told == 1)
 
 
 def by_length(blocks: Iterable[NDArray[np.float64]], lengths: NDArray[Any]) -> list[NDArray[np.float64]]:
