@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from scipy.stats import chi2
 
 Doubles = NDArray[np.float64]
 
 PULL = 1.0
 """Weight, in rows, of the pull of the logarithm of the scale, and of the other parameters of `Recalibration` towards 0."""
+DOUBT = 1e-3
+"""Level of the likelihood ratio test by which `bend` and `offset` must prove that they are needed."""
 BOUNDS = ((-7.0, 7.0), (-10.0, 10.0))
 """Of both, for rows that could be told apart by any scale."""
 
@@ -23,7 +26,7 @@ class Recalibration(NamedTuple):
     A loss that makes up for the class shares (balanced softmax, re-weighting, margins) takes the prior out of the scores,
     more or less of it; `power` gives back what is missing, `scale` is one over a temperature. `offset` (K,) is for single
     classes that the scores say too often or never, `bend` for scores that tell sure rows from surer ones less, or more,
-    than unsure ones (Dice), as far as held-out rows show it.
+    than unsure ones (Dice). Both stay 0 unless the held-out rows plainly cannot be explained without.
     """
 
     scale: float
@@ -67,8 +70,15 @@ class Recalibration(NamedTuple):
             slope += PULL * at
             return float(-(weight * log_p[rows, y]).sum() + PULL / 2 * (at**2).sum()), slope
 
-        bounds = [*BOUNDS, *[BOUNDS[1]] * (1 + len(shares))]
-        starts = [np.array([log_scale, *[0.0] * (2 + len(shares))]) for log_scale in (0.0, 2.5)]
-        found = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds) for at in starts]
-        best = min(found, key=lambda one: float(one.fun)).x
+        few = _least(loss, [*BOUNDS, *[(0.0, 0.0)] * (1 + len(shares))])
+        all_ = _least(loss, [*BOUNDS, *[BOUNDS[1]] * (1 + len(shares))])
+        needed = 2 * (few.fun - all_.fun) > chi2.isf(DOUBT, 1 + len(shares))
+        best = (all_ if needed else few).x
         return cls(float(np.exp(best[0])), float(best[1]), shares, best[3:], float(best[2]))
+
+
+def _least(loss: Any, bounds: list[tuple[float, float]]) -> Any:
+    """Return the lower of two minima, from an ordinary scale and from a large one."""
+    starts = [np.array([log_scale, *[0.0] * (len(bounds) - 1)]) for log_scale in (0.0, 2.5)]
+    found = [minimize(loss, at, jac=True, method="L-BFGS-B", bounds=bounds) for at in starts]
+    return min(found, key=lambda one: float(one.fun))
