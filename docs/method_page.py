@@ -136,7 +136,9 @@ def how(entry: Entry) -> str:
 
 def races(entry: Entry) -> bool:
     """Say whether the command line can enter the method in a race by name."""
-    return not all(obstacle(entry, kind, image) for kind in TASKS for image in (False, True))
+    return not all(
+        obstacle(entry, kind, image) for kind in TASKS for image in (False, True)
+    )
 
 
 def when_not(entry: Entry) -> list[str]:
