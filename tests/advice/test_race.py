@@ -430,8 +430,8 @@ def test_bad_input_is_named(settings, message):
 
 
 def test_other_kinds_of_labels_are_refused():
-    with pytest.raises(InputError, match="classes or real targets"):
-        unlimited(RINGS[:4], infer(np.array([[0, 1], [1, 0], [1, 1], [-1, 0]])))
+    with pytest.raises(InputError, match="one class, one number or several labels"):
+        unlimited(RINGS[:4], infer(np.array([[0.2, 0.8], [1, 0], [0.5, 0.5], [0.9, 0.1]]), kind="soft"))
     with pytest.raises(InputError, match="two folds"):
         unlimited(RINGS[:3], [0, 1, 2])
     with pytest.raises(InputError, match="rows"):

@@ -60,6 +60,7 @@ EXAMPLES = {
     "proportion_bags": lambda rs: synthetic.proportion_bags(8, (2, 5), noise=0.1, random_state=rs),
     "set_bags": lambda rs: synthetic.set_bags(8, (2, 5), random_state=rs),
     "partial_multilabel": lambda rs: synthetic.partial_multilabel(40, flip_rate=0.1, random_state=rs),
+    "long_tailed": lambda rs: synthetic.long_tailed(np.repeat(np.arange(3), 60), 20, pool_size=1.0, random_state=rs),
     "planted_duplicates": lambda rs: synthetic.planted_duplicates(60, 8, disagree_share=0.5, random_state=rs),
     "taxonomy": lambda rs: synthetic.taxonomy(50, random_state=rs),
     "random_tree": lambda rs: synthetic.random_tree(30, random_state=rs),

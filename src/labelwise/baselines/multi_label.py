@@ -7,11 +7,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
+from sklearn.utils import column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import Card, Fields, InputError, Method
 from labelwise.baselines.baseline import Tuned
 from labelwise.baselines.families import Setting, fit_all
+from labelwise.supervision import encode_classes
 
 
 class OneModelALabel(Fields):
@@ -38,7 +40,8 @@ class MultiLabelBaseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
     """Plain one-versus-rest learning of several labels per row, the best of a few settings by cross-validated log loss.
 
     Every label has a model of its own, fitted to the rows where it is known (1 yes, 0 no, -1 unknown); one setting is
-    chosen for all labels. A label known to be only yes, or only no, is predicted by that share, smoothed by one row.
+    chosen for all labels. A label known to be only yes, or only no, is predicted by that share, smoothed by one row. With
+    one class per row ``(n,)`` it is one-versus-rest.
 
     Parameters
     ----------
@@ -78,18 +81,22 @@ class MultiLabelBaseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
         image, X = getattr(X, "ndim", 2) == 4, self._read(X, reset=True)
         labels = self._labels(y, X.shape[0])
         known = (labels >= 0).any(axis=1)
-        self.classes_ = np.arange(labels.shape[1])
         self._tune(X[known], labels[known], labels.shape[1], image)
         return self
 
     def _labels(self, y: Any, n_rows: int) -> NDArray[np.int8]:
         labels = np.asarray(y)
-        self.single_ = labels.ndim == 1
-        labels = labels[:, None] if self.single_ else labels
+        self.single_ = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1 and not _is_matrix(labels))
+        if self.single_:
+            self.classes_, codes = encode_classes(column_or_1d(labels, warn=True))
+            if len(codes) != n_rows:
+                raise InputError(f"y has {len(codes)} rows and X has {n_rows}: inconsistent numbers of samples.")
+            return np.where(codes[:, None] < 0, -1, codes[:, None] == np.arange(len(self.classes_))).astype(np.int8)
+        self.classes_ = np.arange(labels.shape[1] if labels.ndim == 2 else 0)
         if labels.ndim != 2 or len(labels) != n_rows:
             raise InputError(f"y has shape {labels.shape} and X has {n_rows} rows: give one column a label, (n, L).")
-        wrong = ~np.isin(labels, (-1, 0, 1))
-        if wrong.any():
+        if not _is_matrix(labels):
+            wrong = ~np.isin(labels, (-1, 0, 1))
             row, column = np.argwhere(wrong)[0]
             raise InputError(
                 f"y must hold 1 (yes), 0 (no) or -1 (unknown). Got {labels[row, column]!r} in row {row}, column {column}."
@@ -99,19 +106,19 @@ class MultiLabelBaseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
         return labels.astype(np.int8)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Return the probability of each label, shape (n, L)."""
+        """Return the probability of each label, shape (n, L); rows sum to 1 only for one class per row."""
         check_is_fitted(self)
-        return np.asarray(self.model_.predict_proba(self._read(X, reset=False)))
+        p = np.asarray(self.model_.predict_proba(self._read(X, reset=False)))
+        return p / p.sum(axis=1, keepdims=True) if self.single_ else p
 
-    def predict(self, X: Any) -> NDArray[np.int64]:
-        """Return 1 where a label's probability exceeds one half, shape (n, L)."""
-        said = (self.predict_proba(X) > 0.5).astype(np.int64)
-        return np.asarray(said[:, 0] if self.single_ else said)
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return 1 where a label's probability exceeds one half, shape (n, L); one class per row as classes (n,)."""
+        p = self.predict_proba(X)
+        return np.asarray(self.classes_[p.argmax(axis=1)]) if self.single_ else (p > 0.5).astype(np.int64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
-        tags.classifier_tags.multi_class = False
         tags.target_tags.multi_output = True
         return tags
 
@@ -136,3 +143,7 @@ class MultiLabelBaseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
         p = np.clip(model.predict_proba(X), 1e-7, 1 - 1e-7)
         each = np.where(y == 1, -np.log(p), -np.log1p(-p))
         return float(each[y >= 0].mean()) if (y >= 0).any() else 0.0
+
+
+def _is_matrix(labels: NDArray[Any]) -> bool:
+    return bool(np.isin(labels, (-1, 0, 1)).all())
