@@ -36,13 +36,13 @@ class Glossary:
         for term, told in definitions.items():
             if not (isinstance(term, str) and isinstance(told, str)):
                 raise InputError(f"knowledge must map terms to definitions, both texts. Got {term!r}: {told!r}.")
-        words = HashTokenizer(length=10**6).words
+        words = HashTokenizer(length=10**6).pieces
         self.definitions = {" ".join(words(term)): told for term, told in definitions.items()}
         self.longest = max((term.count(" ") + 1 for term in self.definitions), default=0)
 
     def __call__(self, text: str) -> str:
         """Return the definitions of the terms in a text, as one text."""
-        words = HashTokenizer(length=10**6).words(text)
+        words = HashTokenizer(length=10**6).pieces(text)
         spans = (" ".join(words[i : i + size]) for i in range(len(words)) for size in range(1, self.longest + 1))
         return " ".join(dict.fromkeys(self.definitions[span] for span in spans if span in self.definitions))
 

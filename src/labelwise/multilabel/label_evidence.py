@@ -155,7 +155,7 @@ class LabelEvidence(LongTailMultiLabelClassifier):
                 raise InputError(f"labels must be columns of y, 0 to {self.n_outputs_ - 1}. Got {columns.tolist()}.")
             wanted = [columns] * len(texts)
         return [
-            {int(label): _top(tokenizer.words(text), weights[label], k) for label in chosen}
+            {int(label): _top(tokenizer.pieces(text), weights[label], k) for label in chosen}
             for text, weights, chosen in zip(texts, maps, wanted, strict=True)
         ]
 

@@ -26,10 +26,10 @@ class HashTokenizer:
         """Return codes ``(n, length)``, int32."""
         codes = np.zeros((len(texts), self.length), np.int32)
         for row, text in enumerate(texts):
-            words = self.words(text)
+            words = self.pieces(text)
             codes[row, : len(words)] = [1 + zlib.crc32(w.encode()) % (self.vocabulary - 1) for w in words]
         return codes
 
-    def words(self, text: str) -> list[str]:
+    def pieces(self, text: str) -> list[str]:
         """Return the words and punctuation of a text that get a code, at most `length`."""
         return _WORD.findall(str(text).lower())[: self.length]
