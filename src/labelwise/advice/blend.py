@@ -23,7 +23,7 @@ class Average(Fields):
     def _fit_both(self, X: Any, y: Any) -> None:
         self.check_fields()
         if self.first is None or self.second is None:
-            validate_data(self, X, "no_validation" if y is None else y)
+            validate_data(self, X, "no_validation" if y is None else y, multi_output=np.ndim(y) > 1)
         self.first_ = clone(self._default() if self.first is None else self.first).fit(X, y)
         self.second_ = clone(self._default() if self.second is None else self.second).fit(X, y)
 

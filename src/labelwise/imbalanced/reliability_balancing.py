@@ -31,7 +31,7 @@ def certainty(p: Tensor) -> Tensor:
 def correction(geometric: Tensor, attention: Tensor) -> Tensor:
     """Return the mean of two distributions (b, K), each weighted by its certainty; the plain mean where neither is sure.
 
-    >>> correction(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]]))
+    >>> correction(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.5, 0.5]])).round(decimals=4)
     tensor([[1., 0.]])
     """
     g, a = certainty(geometric) + TINY, certainty(attention) + TINY

@@ -86,7 +86,7 @@ def log_soft_top_k(
     Examples
     --------
     >>> log_soft_top_k(torch.tensor([[3.0, 2.9, 0.0, -1.0]]), 2, alpha=5.0).exp().round(decimals=2)
-    tensor([[1.0000, 1.0000, 0.0000, 0.0000]])
+    tensor([[1., 1., 0., 0.]])
     """
     wide = scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
     part = torch.ones_like(scores, dtype=torch.bool) if part is None else part

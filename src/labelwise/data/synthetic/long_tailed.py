@@ -104,7 +104,7 @@ def long_tailed(
     --------
     >>> drawn = long_tailed(np.arange(300) % 3, 40, ratio=10, pool_size=1, pool_ratio=1, random_state=0)
     >>> drawn.counts.tolist(), drawn.pool_counts.tolist(), len(drawn.rest)
-    ([40, 13, 4], [19, 19, 19], 186)
+    ([40, 12, 4], [19, 19, 19], 187)
     """
     codes, n_classes = as_codes(y, None)
     check("largest", largest, Range(low=1, whole=True))
