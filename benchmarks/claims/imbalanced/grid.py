@@ -116,7 +116,7 @@ def methods() -> dict[str, Callable[[Any, int], Any]]:
         if "classes" in entry.supervision:
             made[entry.name] = of(entry.cls())
     for entry in catalogue.methods(room="imbalanced", handles="imbalance", task="classification"):
-        if entry.kind != "loss" and not entry.needs:
+        if hasattr(entry.cls, "predict_proba") and not entry.needs:  # SP2OT makes clusters
             made[entry.name] = _of_catalogue(entry.cls)
     return made
 
