@@ -38,17 +38,30 @@ class Model(Fields):
 
     def proba(self, X: Any) -> NDArray[np.float64]:
         """Return probabilities ``(n, K)`` of encoded rows, a column for every class; one the estimator never saw gets 0."""
+        return self._columns(self.estimator.predict_proba(X))
+
+    def decision(self, X: Any) -> NDArray[np.float64]:
+        """Return what encoded rows are decided by, ``(n, K)``: the class with the largest entry, the labels above one half.
+
+        The probabilities, but for an estimator whose decisions weigh classes (``decision_proba``).
+        """
+        if not hasattr(self.estimator, "decision_proba"):
+            return self.proba(X)
+        return self._columns(self.estimator.decision_proba(X))
+
+    def _columns(self, proba: Any) -> NDArray[np.float64]:
         if self.several:
-            return np.asarray(self.estimator.predict_proba(X), dtype=np.float64)
-        out = np.zeros((len(X), len(self.classes or [])))
-        out[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = self.estimator.predict_proba(X)
+            return np.asarray(proba, dtype=np.float64)
+        out = np.zeros((len(proba), len(self.classes or [])))
+        out[:, np.asarray(self.estimator.classes_, dtype=np.int64)] = proba
         return out
 
     def predict_frame(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return ``prediction``, ``confidence`` and ``proba_<class>`` columns, row for row of `frame`.
 
-        Real targets have a ``prediction`` only. Of several labels a row, ``prediction`` lists those more probable than not,
-        joined by "; ", and ``confidence`` is the chance that the least sure label is right.
+        ``confidence`` is the probability of the prediction, which need not be the most probable class where the method's
+        decisions weigh classes. Real targets have a ``prediction`` only. Of several labels a row, ``prediction`` lists those
+        said to be there, joined by "; ", and ``confidence`` is the chance that the least sure label is right.
 
         Raises
         ------
@@ -61,22 +74,26 @@ class Model(Fields):
     def _predict(self, X: NDArray[Any]) -> pd.DataFrame:
         if self.classes is None:
             return pd.DataFrame({"prediction": np.asarray(self.estimator.predict(X), dtype=np.float64)})
-        return (labels_frame if self.several else proba_frame)(self.proba(X), self.classes)
+        return (labels_frame if self.several else proba_frame)(self.proba(X), self.decision(X), self.classes)
 
 
-def proba_frame(proba: NDArray[np.floating[Any]], classes: list[Any]) -> pd.DataFrame:
-    """Return probabilities ``(n, K)`` as ``prediction``, ``confidence`` and one ``proba_<class>`` column a class."""
-    best = proba.argmax(1)
+def proba_frame(proba: NDArray[Any], decision: NDArray[Any], classes: list[Any]) -> pd.DataFrame:
+    """Return ``prediction``, ``confidence`` and one ``proba_<class>`` column a class.
+
+    `proba` ``(n, K)`` are the probabilities, `decision` ``(n, K)`` is largest at the class that is predicted.
+    """
+    best = decision.argmax(1)
     names = pd.Series(classes)
-    columns = {"prediction": names.iloc[best].to_numpy(), "confidence": proba.max(1)}
+    columns = {"prediction": names.iloc[best].to_numpy(), "confidence": proba[np.arange(len(best)), best]}
     columns |= {f"proba_{name}": proba[:, code] for code, name in enumerate(classes)}
     return pd.DataFrame(columns)
 
 
-def labels_frame(proba: NDArray[np.floating[Any]], names: list[Any]) -> pd.DataFrame:
-    """Return probabilities of labels ``(n, L)`` as ``prediction``, ``confidence`` and a ``proba_<label>`` column each."""
-    columns: dict[str, Any] = {"prediction": label_lists(proba > 0.5, names)}
-    columns |= {"confidence": np.maximum(proba, 1 - proba).min(axis=1)}
+def labels_frame(proba: NDArray[Any], decision: NDArray[Any], names: list[Any]) -> pd.DataFrame:
+    """Return ``prediction``, ``confidence`` and a ``proba_<label>`` each; a label is said where `decision` exceeds 1/2."""
+    said = decision > 0.5
+    columns: dict[str, Any] = {"prediction": label_lists(said, names)}
+    columns |= {"confidence": np.where(said, proba, 1 - proba).min(axis=1)}
     columns |= {f"proba_{name}": proba[:, code] for code, name in enumerate(names)}
     return pd.DataFrame(columns)
 

@@ -17,6 +17,8 @@ from labelwise.job import Job, Understood
 from labelwise.model import Model, labels_frame, proba_frame
 from labelwise.rundir import RunDirectory
 
+Said = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Probabilities, and what is decided by."""
 MAX_QUERIES = 1000
 PREVIEW = 200
 
@@ -44,21 +46,20 @@ def write_predictions(
         held = Held(prediction[:, 0], fresh)
         table = pd.DataFrame({"prediction": held.prediction})
         info["scores"] = _regression_scores(data, prediction[:, 0], fresh, job.seed)
-    elif data.several:
-        proba = model.proba(data.X)
-        proba[fresh] = held_out
-        held = Held((proba > 0.5).astype(np.int8), fresh)
-        table = labels_frame(proba, list(model.classes or []))
-        info["scores"] = _label_scores(data, proba, fresh, list(map(str, model.classes or [])), job.seed)
-        directory.csv("queries.csv", _label_queries(data, report, proba, table))
     else:
-        proba = model.proba(data.X)
-        proba[fresh] = held_out
-        held = Held(proba.argmax(axis=1), fresh)
-        table = proba_frame(proba, list(model.classes or []))
-        info["scores"] = _class_scores(data, proba, fresh, list(map(str, model.classes or [])), job.seed)
-        info["scores"]["table_labels"] = _on_table_labels(job, data, proba, fresh)
-        directory.csv("queries.csv", _queries(job, data, report, proba, table))
+        proba, decision, names = model.proba(data.X), model.decision(data.X), list(model.classes or [])
+        proba[fresh], decision[fresh] = held_out, result.oof_decisions[fresh[train]]
+        if data.several:
+            held = Held((decision > 0.5).astype(np.int8), fresh)
+            table = labels_frame(proba, decision, names)
+            info["scores"] = _label_scores(data, (proba, decision), fresh, list(map(str, names)), job.seed)
+            directory.csv("queries.csv", _label_queries(data, report, proba, table))
+        else:
+            held = Held(decision.argmax(axis=1), fresh)
+            table = proba_frame(proba, decision, names)
+            info["scores"] = _class_scores(data, (proba, decision), fresh, list(map(str, names)), job.seed)
+            info["scores"]["table_labels"] = _on_table_labels(job, data, (proba, decision), fresh)
+            directory.csv("queries.csv", _queries(job, data, report, proba, table))
     table["out_of_fold"] = fresh
     table.insert(0, "row", np.arange(len(table)))
     table.insert(1, "given_label", pd.Series(data.given).astype("string"))
@@ -69,49 +70,48 @@ def write_predictions(
 
 
 def _class_scores(
-    data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_], classes: list[str], seed: int
+    data: Understood, said: Said, fresh: NDArray[np.bool_], classes: list[str], seed: int
 ) -> dict[str, Any]:
     """Score the rows predicted out of fold, and the test rows; plots show the test rows where there are any."""
     test = data.test_values >= 0
-    validation = np.asarray(data.targets.codes)[fresh], proba[fresh]
-    shown = (data.test_values[test], proba[test]) if test.any() else validation
+    validation = np.asarray(data.targets.codes)[fresh], said[0][fresh], said[1][fresh]
+    shown = (data.test_values[test], said[0][test], said[1][test]) if test.any() else validation
+    y, proba, decision = shown
     return {
         "validation": scores.classification_scores(*validation, seed=seed),
         "test": scores.classification_scores(*shown, seed=seed) if test.any() else None,
-        "reliability": scores.reliability(*shown),
-        "per_class": scores.per_class(*shown, classes),
-        "tail": scores.class_tail(*shown, data.targets.class_counts),
+        "reliability": scores.reliability(y, proba),
+        "per_class": scores.per_class(y, decision, classes),
+        "tail": scores.class_tail(y, decision, data.targets.class_counts),
     }
 
 
 def _label_scores(
-    data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_], labels: list[str], seed: int
+    data: Understood, said: Said, fresh: NDArray[np.bool_], labels: list[str], seed: int
 ) -> dict[str, Any]:
     test = (data.test_values >= 0).any(axis=1)
-    validation = data.values[fresh], proba[fresh]
-    shown = (data.test_values[test], proba[test]) if test.any() else validation
+    validation = data.values[fresh], said[0][fresh], said[1][fresh]
+    shown = (data.test_values[test], said[0][test], said[1][test]) if test.any() else validation
+    y, _, decision = shown
     return {
         "validation": scores.label_scores(*validation, seed=seed),
         "test": scores.label_scores(*shown, seed=seed) if test.any() else None,
         "reliability": [],
-        "per_class": scores.per_label(*shown, labels),
-        "tail": scores.label_tail(*shown, data.targets.class_counts),
+        "per_class": scores.per_label(y, decision, labels),
+        "tail": scores.label_tail(y, decision, data.targets.class_counts),
     }
 
 
-def _on_table_labels(
-    job: Job, data: Understood, proba: NDArray[np.float64], fresh: NDArray[np.bool_]
-) -> dict[str, Any] | None:
+def _on_table_labels(job: Job, data: Understood, said: Said, fresh: NDArray[np.bool_]) -> dict[str, Any] | None:
     """Score the rows whose labels are the table's: a session's answers are rows the model found hard."""
     if not job.rounds or job.answers is None:
         return None
     rows = fresh.copy()
     rows[job.answers["row"].to_numpy()] = False
-    return (
-        scores.classification_scores(np.asarray(data.targets.codes)[rows], proba[rows], seed=job.seed)
-        if rows.any()
-        else None
-    )
+    if not rows.any():
+        return None
+    y = np.asarray(data.targets.codes)[rows]
+    return scores.classification_scores(y, said[0][rows], said[1][rows], seed=job.seed)
 
 
 def _regression_scores(

@@ -27,7 +27,7 @@ MOST_CELLS = 2e7
 
 
 def classification_scores(
-    y: Codes, proba: Numbers, *, draws: int = 200, level: float = 0.9, seed: int = 0
+    y: Codes, proba: Numbers, decision: Numbers | None = None, *, draws: int = 200, level: float = 0.9, seed: int = 0
 ) -> dict[str, Any]:
     """Return accuracy, balanced accuracy, macro F1, log loss and calibration error with bootstrap intervals over rows.
 
@@ -37,17 +37,19 @@ def classification_scores(
         Class codes ``(n,)``.
     proba
         Probabilities ``(n, K)``.
+    decision
+        Largest at the class that is predicted, ``(n, K)``; None: the most probable one.
     draws, level, seed
         Bootstrap samples, level of the interval, and seed.
     """
-    metrics: dict[str, Callable[[Codes, Numbers], float]] = {
-        "accuracy": lambda t, p: float((p.argmax(1) == t).mean()),
-        "balanced accuracy": _balanced_accuracy,
-        "macro F1": lambda t, p: float(f1_score(t, p.argmax(1), average="macro", zero_division=0)),
-        "log loss": lambda t, p: float(measures.log_loss_values(t, p).mean()),
-        "calibration error": calibration_error,
+    metrics: dict[str, Callable[[Codes, Numbers, Numbers], float]] = {
+        "accuracy": lambda t, p, d: float((d.argmax(1) == t).mean()),
+        "balanced accuracy": lambda t, p, d: _balanced_accuracy(t, d),
+        "macro F1": lambda t, p, d: float(f1_score(t, d.argmax(1), average="macro", zero_division=0)),
+        "log loss": lambda t, p, d: float(measures.log_loss_values(t, p).mean()),
+        "calibration error": lambda t, p, d: calibration_error(t, p),
     }
-    return _with_intervals(metrics, y, proba, draws, level, seed)
+    return _with_intervals(metrics, (y, proba, proba if decision is None else decision), draws, level, seed)
 
 
 def regression_scores(
@@ -58,10 +60,12 @@ def regression_scores(
         "R2": lambda t, p: float(r2_score(t, p)),
         "mean absolute error": lambda t, p: float(np.abs(t - p).mean()),
     }
-    return _with_intervals(metrics, y, prediction, draws, level, seed)
+    return _with_intervals(metrics, (y, prediction), draws, level, seed)
 
 
-def label_scores(y: Codes, proba: Numbers, *, draws: int = 200, level: float = 0.9, seed: int = 0) -> dict[str, Any]:
+def label_scores(
+    y: Codes, proba: Numbers, decision: Numbers | None = None, *, draws: int = 200, level: float = 0.9, seed: int = 0
+) -> dict[str, Any]:
     """Return mAP, macro and micro F1, log loss and calibration error of several labels a row, with bootstrap intervals.
 
     Parameters
@@ -69,19 +73,21 @@ def label_scores(y: Codes, proba: Numbers, *, draws: int = 200, level: float = 0
     y
         Labels ``(n, L)``: 1 yes, 0 no, -1 unknown, which counts on no side.
     proba
-        Probabilities ``(n, L)``; a label is said where they exceed one half.
+        Probabilities ``(n, L)``.
+    decision
+        Exceeds one half where a label is said, ``(n, L)``; None: the probabilities.
     draws, level, seed
         As in `classification_scores`; large tables are drawn less often.
     """
-    metrics: dict[str, Callable[[Codes, Numbers], float]] = {
-        "mAP": mean_average_precision,
-        "macro F1": lambda t, p: multilabel_measures.f1(p > 0.5, t)["macro"],
-        "micro F1": lambda t, p: multilabel_measures.f1(p > 0.5, t)["micro"],
-        "log loss": lambda t, p: float(-np.log(np.clip(np.where(t == 1, p, 1 - p), 1e-7, 1))[t >= 0].mean()),
-        "calibration error": lambda t, p: _entry_calibration(t[t >= 0], p[t >= 0]),
+    metrics: dict[str, Callable[[Codes, Numbers, Numbers], float]] = {
+        "mAP": lambda t, p, d: mean_average_precision(t, p),
+        "macro F1": lambda t, p, d: multilabel_measures.f1(d > 0.5, t)["macro"],
+        "micro F1": lambda t, p, d: multilabel_measures.f1(d > 0.5, t)["micro"],
+        "log loss": lambda t, p, d: float(-np.log(np.clip(np.where(t == 1, p, 1 - p), 1e-7, 1))[t >= 0].mean()),
+        "calibration error": lambda t, p, d: _entry_calibration(t[t >= 0], p[t >= 0]),
     }
     draws = int(np.clip(MOST_CELLS / y.size, 20, draws))
-    return _with_intervals(metrics, y, proba, draws, level, seed)
+    return _with_intervals(metrics, (y, proba, proba if decision is None else decision), draws, level, seed)
 
 
 def mean_average_precision(y: Codes, proba: Numbers) -> float:
@@ -95,26 +101,26 @@ def _entry_calibration(y: Codes, p: Numbers) -> float:
     return float(np.abs(np.bincount(place, p - y, minlength=BINS)).sum() / max(1, len(y)))
 
 
-def class_tail(y: Codes, proba: Numbers, counts: ArrayLike, level: float = 0.9) -> dict[str, Any] | None:
+def class_tail(y: Codes, decision: Numbers, counts: ArrayLike, level: float = 0.9) -> dict[str, Any] | None:
     """Return the mean recall of classes with many, medium and few training rows; None where classes are about equal.
 
     Parameters
     ----------
-    y, proba
-        Codes ``(n,)`` and probabilities ``(n, K)`` of the rows that score.
+    y, decision
+        Codes ``(n,)`` of the rows that score, and what is largest at the predicted class ``(n, K)``.
     counts
         Training rows of each class ``(K,)``.
     level
         Of the intervals, which are of the rows that score.
     """
-    right = (proba.argmax(1) == y).astype(np.float64)
-    support = np.bincount(y, minlength=proba.shape[1])
-    return _tail("recall", np.bincount(y, right, minlength=proba.shape[1]), support, counts, level)
+    right = (decision.argmax(1) == y).astype(np.float64)
+    support = np.bincount(y, minlength=decision.shape[1])
+    return _tail("recall", np.bincount(y, right, minlength=decision.shape[1]), support, counts, level)
 
 
-def label_tail(y: Codes, proba: Numbers, counts: ArrayLike, level: float = 0.9) -> dict[str, Any] | None:
-    """Return the mean recall of labels with many, medium and few training rows, said where p exceeds a half."""
-    found = ((proba > 0.5) & (y == 1)).sum(0)
+def label_tail(y: Codes, decision: Numbers, counts: ArrayLike, level: float = 0.9) -> dict[str, Any] | None:
+    """Return the mean recall of labels with many, medium and few training rows, said where `decision` exceeds 1/2."""
+    found = ((decision > 0.5) & (y == 1)).sum(0)
     return _tail("recall", found, (y == 1).sum(0), counts, level)
 
 
@@ -162,13 +168,17 @@ def real_tail(y: Numbers, prediction: Numbers, trained: Numbers, level: float = 
     return {"measure": "mean absolute error", "parts": parts} if len(parts) > 1 else None
 
 
-def _with_intervals(metrics: dict[str, Any], y: Any, p: Any, draws: int, level: float, seed: int) -> dict[str, Any]:
+def _with_intervals(
+    metrics: dict[str, Any], given: tuple[Any, ...], draws: int, level: float, seed: int
+) -> dict[str, Any]:
+    """Return each metric of `given`, row by row, with its interval over rows drawn anew."""
     rng = np.random.default_rng(seed)
-    samples = [rng.integers(len(y), size=len(y)) for _ in range(draws)]
+    n = len(given[0])
+    samples = [rng.integers(n, size=n) for _ in range(draws)]
     tails = [50 * (1 - level), 50 * (1 + level)]
     out = {}
     for name, metric in metrics.items():
-        value, drawn = metric(y, p), [metric(y[rows], p[rows]) for rows in samples]
+        value, drawn = metric(*given), [metric(*(part[rows] for part in given)) for rows in samples]
         low, high = np.percentile(drawn, tails)
         if name in SHIFTED:
             moved = value - np.median(drawn)
@@ -194,9 +204,9 @@ def reliability(y: Codes, proba: Numbers) -> list[dict[str, float]]:
     return measures.reliability(y, proba, BINS)
 
 
-def per_label(y: Codes, proba: Numbers, labels: list[Any]) -> list[dict[str, Any]]:
-    """Return precision, recall and support of every label, said where its probability exceeds one half."""
-    said, true = (proba > 0.5) & (y >= 0), y == 1
+def per_label(y: Codes, decision: Numbers, labels: list[Any]) -> list[dict[str, Any]]:
+    """Return precision, recall and support of every label, said where `decision` ``(n, L)`` exceeds one half."""
+    said, true = (decision > 0.5) & (y >= 0), y == 1
     hits, named, support = (said & true).sum(0), said.sum(0), true.sum(0)
     return [
         {"class": str(name), "precision": float(h / max(1, p)), "recall": float(h / max(1, s)), "support": int(s)}
@@ -204,10 +214,10 @@ def per_label(y: Codes, proba: Numbers, labels: list[Any]) -> list[dict[str, Any
     ]
 
 
-def per_class(y: Codes, proba: Numbers, classes: list[Any]) -> list[dict[str, Any]]:
-    """Return precision, recall and support of every class."""
+def per_class(y: Codes, decision: Numbers, classes: list[Any]) -> list[dict[str, Any]]:
+    """Return precision, recall and support of every class; `decision` ``(n, K)`` is largest at the predicted one."""
     precision, recall, _, support = precision_recall_fscore_support(
-        y, proba.argmax(1), labels=np.arange(len(classes)), zero_division=0
+        y, decision.argmax(1), labels=np.arange(len(classes)), zero_division=0
     )
     return [
         {"class": str(name), "precision": float(p), "recall": float(r), "support": int(s)}

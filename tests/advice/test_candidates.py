@@ -11,7 +11,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from labelwise.advice import Blend, BlendRegressor, Candidate, baseline_for, blend_of, from_class
-from labelwise.advice.blend import aligned
+from labelwise.advice.blend import proba_of
 from labelwise.advice.candidates import describe
 from labelwise.advice.splits import Split
 from labelwise.advice.tuning import WORST, Halving, best_of, rows_to_fit
@@ -92,11 +92,11 @@ def test_blend_of_regressors_averages():
 
 def test_unknown_classes_get_no_probability():
     model = GaussianNB().fit([[0.0], [1.0], [5.0], [6.0]], [0, 0, 2, 2])
-    proba = aligned(model, [[0.5]], np.arange(4))
+    proba = proba_of(model, [[0.5]], np.arange(4))
     assert proba[0, [1, 3]].tolist() == [0, 0]
     assert proba.sum() == pytest.approx(1)
     with pytest.raises(InputError, match="classes"):
-        aligned(model, [[0.5]], np.arange(2))
+        proba_of(model, [[0.5]], np.arange(2))
 
 
 def halve(settings, splits, score):

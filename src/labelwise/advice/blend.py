@@ -23,9 +23,12 @@ class Average(Fields):
     def _fit_both(self, X: Any, y: Any) -> None:
         self.check_fields()
         if self.first is None or self.second is None:
-            validate_data(self, X, "no_validation" if y is None else y, multi_output=np.ndim(y) > 1)
+            self._validate(X, y)
         self.first_ = clone(self._default() if self.first is None else self.first).fit(X, y)
         self.second_ = clone(self._default() if self.second is None else self.second).fit(X, y)
+
+    def _validate(self, X: Any, y: Any) -> None:
+        validate_data(self, X, "no_validation" if y is None else y)
 
     def _default(self) -> Any:
         raise NotImplementedError
@@ -60,7 +63,7 @@ class Blend(Method, ClassifierMixin, Average):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the weighted mean of the two models' probabilities, (n, K)."""
         check_is_fitted(self)
-        first, second = (aligned(model, X, self.classes_) for model in (self.first_, self.second_))
+        first, second = (proba_of(model, X, self.classes_) for model in (self.first_, self.second_))
         return np.asarray(self.share * first + (1 - self.share) * second)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -147,6 +150,9 @@ class BlendMultiLabel(Method, ClassifierMixin, Average):  # type: ignore[misc]
         """Return 1 where the mean probability exceeds one half, (n, L)."""
         return np.asarray((self.predict_proba(X) > 0.5).astype(np.int64))
 
+    def _validate(self, X: Any, y: Any) -> None:
+        validate_data(self, X, y, multi_output=True)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
@@ -157,12 +163,16 @@ class BlendMultiLabel(Method, ClassifierMixin, Average):  # type: ignore[misc]
         return MultiLabelBaseline(family="linear", draws=1)
 
 
-def aligned(model: Any, X: Any, classes: np.ndarray, decides: bool = False) -> np.ndarray:
+def proba_of(model: Any, X: Any, classes: np.ndarray | None, decisions: bool = False) -> np.ndarray:
     """Return the model's probabilities with one column for each of the sorted `classes`, zero where it knows none.
 
-    With `decides` those of its ``decision_proba``, whose largest is what it predicts.
+    With `decisions` those of its ``decision_proba``, by which it predicts; as they are where `classes` is None, of several
+    labels a row.
     """
-    proba, known = np.asarray((model.decision_proba if decides else model.predict_proba)(X)), np.asarray(model.classes_)
+    proba = np.asarray((model.decision_proba if decisions else model.predict_proba)(X))
+    if classes is None:
+        return proba
+    known = np.asarray(model.classes_)
     column = np.minimum(np.searchsorted(classes, known), len(classes) - 1)
     if len(known) != proba.shape[1] or not np.array_equal(classes[column], known):
         raise InputError(

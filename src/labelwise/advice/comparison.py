@@ -65,7 +65,7 @@ def score_interval(problem: Problem, scored: Scored, level: float) -> Estimate:
 def _values(problem: Problem, scored: Scored) -> dict[str, Floats]:
     """Return the value of every held-out row, a fold each."""
     return {
-        name: problem.metric.rows(problem.y[scored.splits[name].test], fit.held_out)
+        name: problem.metric.rows(problem.y[scored.splits[name].test], problem.judged(fit.held_out))
         for name, fit in scored.fits.items()
     }
 
@@ -80,7 +80,7 @@ def _blend_gaps(problem: Problem, scored: Scored, baseline: Scored, plain: dict[
     return {
         name: problem.metric.rows(
             problem.y[baseline.splits[name].test],
-            (scored.fits[name].held_out + baseline.fits[name].held_out) / np.float32(2),
+            problem.blended(scored.fits[name].held_out, baseline.fits[name].held_out),
         )
         - plain[name]
         for name in plain

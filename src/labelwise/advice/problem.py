@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.utils import _safe_indexing
 
-from labelwise.advice.blend import aligned
+from labelwise.advice.blend import proba_of
 from labelwise.advice.ledger import Prediction
 from labelwise.advice.score import METRICS, Metric, choose, corrected
 from labelwise.advice.splits import Rows, Split, label_strata, real_strata
@@ -95,12 +95,17 @@ class Problem:
         return math.prod(self.X.shape[1:]) if hasattr(self.X, "shape") else math.inf
 
     def out_of_fold(self, estimator: Any, split: Split) -> tuple[dict[str, float], Prediction]:
-        """Fit on the training rows and return the scores and the predictions, (b, K) or (b, m), of the test rows."""
+        """Fit on the training rows and return the scores and the predictions of the test rows.
+
+        Those are (b, K) or (b, m); or (b, 2 K) of an estimator with ``decision_proba``: probabilities, and behind them what
+        it decides by.
+        """
         with warnings.catch_warnings(), single_thread():
             warnings.simplefilter("ignore")  # of many fits that nobody watches; failures are kept in the leaderboard
             estimator.fit(_safe_indexing(self.X, split.train), self.y[split.train])
             prediction = self._predict(estimator, _safe_indexing(self.X, split.test))
-        if prediction.shape != (len(split.test), self.n_columns) or not np.isfinite(prediction).all():
+        fits = [(len(split.test), times * self.n_columns) for times in (1, 2)]
+        if prediction.shape not in fits or not np.isfinite(prediction).all():
             raise ValueError(f"predictions of shape {prediction.shape} are not finite, or not of the shape asked for")
         return self.scores(split.test, prediction), prediction
 
@@ -108,16 +113,32 @@ class Problem:
         """Return the metric's score, and a finer one that decides between equal scores."""
         y = self.y[rows]
         finer = METRICS[self.kind]["MAE" if self.kind == "real" else "log loss"]
-        return {"score": self.metric(y, prediction), "finer": finer(y, prediction)}
+        return {"score": self.metric(y, self.judged(prediction)), "finer": finer(y, self.probabilities(prediction))}
+
+    def probabilities(self, prediction: Prediction) -> Prediction:
+        """Return the probabilities, or the predicted targets, of predictions as `out_of_fold` returns them."""
+        return prediction[:, : self.n_columns]
+
+    def decisions(self, prediction: Prediction) -> Prediction:
+        """Return what predictions decide by: the class with the largest entry, the labels above one half."""
+        return prediction[:, -self.n_columns :]
+
+    def blended(self, first: Prediction, second: Prediction) -> Prediction:
+        """Return what the average of two models predicts."""
+        return (self.probabilities(first) + self.probabilities(second)) / np.float32(2)
+
+    def judged(self, prediction: Prediction) -> Prediction:
+        """Return what the metric reads: probabilities for log loss, else what is decided by."""
+        return (self.probabilities if self.metric.name == "log loss" else self.decisions)(prediction)
 
     def _predict(self, model: Any, X: Any) -> Prediction:
         if self.kind == "real":
             return np.asarray(model.predict(X), dtype=np.float32).reshape(-1, self.n_columns)
-        decides = self.metric.name != "log loss" and hasattr(model, "decision_proba")
-        if self.kind == "multilabel":
-            proba = (model.decision_proba if decides else model.predict_proba)(X)
-            return np.asarray(proba, dtype=np.float32)
-        return aligned(model, X, np.arange(self.n_classes), decides).astype(np.float32)
+        columns = np.arange(self.n_classes) if self.kind == "classes" else None
+        said = [proba_of(model, X, columns)]
+        if hasattr(model, "decision_proba"):
+            said.append(proba_of(model, X, columns, decisions=True))
+        return np.hstack(said).astype(np.float32)
 
     def fingerprint(self, *settings: Any) -> str:
         """Return a digest of the data and of `settings`, to know a checkpoint by."""

@@ -26,7 +26,7 @@ from labelwise.advice.result import RaceResult, conclude
 from labelwise.advice.runner import Progress, Runner
 from labelwise.base import InputError
 
-FORMAT = 2
+FORMAT = 3
 """Of the checkpoint."""
 
 

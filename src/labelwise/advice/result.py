@@ -81,6 +81,9 @@ class RaceResult:
         Out-of-fold predictions of the chosen method, float32: probabilities (n, K), or predicted targets (n, m); the
         mean over repeats. Rows of NaN were never scored: unlabelled, untrusted, the only one of their class, or left
         out where time was short.
+    oof_decisions
+        What the chosen method decides by on these rows: the class with the largest entry, the labels above one half. The
+        probabilities again, but for methods whose decisions weigh classes.
     oof_rows
         The same a scored row: columns ``row``, ``given`` (code or target), ``prediction``, ``confidence`` (of classes).
     fold_scores
@@ -110,6 +113,7 @@ class RaceResult:
     rows: int
     corrected: bool
     oof: NDArray[np.float32] = field(repr=False)
+    oof_decisions: NDArray[np.float32] = field(repr=False)
     oof_rows: pd.DataFrame = field(repr=False)
     fold_scores: pd.DataFrame = field(repr=False)
     notes: list[str] = field(default_factory=list)
@@ -161,7 +165,8 @@ def conclude(
         seconds=seconds,
         rows=_rows_raced(baseline),
         corrected=problem.metric.corrected,
-        oof=oof,
+        oof=problem.probabilities(oof),
+        oof_decisions=problem.decisions(oof),
         oof_rows=_rowwise(problem, oof),
         fold_scores=pd.DataFrame(
             [(s.candidate.name, name, fit.scores["score"]) for s in scored for name, fit in s.fits.items()],
@@ -209,14 +214,14 @@ def _difference_columns(comparison: Comparison | None, level: float) -> dict[str
 def _rowwise(problem: Problem, prediction: NDArray[np.float32]) -> pd.DataFrame:
     rows = np.flatnonzero(~np.isnan(prediction).any(axis=1))
     if problem.kind == "multilabel":
-        said = [list(np.flatnonzero(row > 0.5)) for row in prediction[rows]]
+        said = [list(np.flatnonzero(row > 0.5)) for row in problem.decisions(prediction)[rows]]
         return pd.DataFrame({"row": rows, "given": list(problem.y[rows]), "prediction": said})
     if problem.kind == "real":
         value = prediction[rows] if problem.y.ndim > 1 else prediction[rows, 0]
         return pd.DataFrame({"row": rows, "given": list(problem.y[rows]), "prediction": list(value)})
-    best = prediction[rows].argmax(axis=1)
-    table = {"row": rows, "given": problem.y[rows], "prediction": best, "confidence": prediction[rows].max(axis=1)}
-    return pd.DataFrame(table)
+    best = problem.decisions(prediction)[rows].argmax(axis=1)
+    sure = problem.probabilities(prediction)[rows, best]
+    return pd.DataFrame({"row": rows, "given": problem.y[rows], "prediction": best, "confidence": sure})
 
 
 # -- the sentence

@@ -388,7 +388,7 @@ class Runner:
         best = max(standing, key=lambda s: s.mean)
         fits = {}
         for name in (name for name in best.fits if name in baseline.fits):
-            mean = (best.fits[name].held_out + baseline.fits[name].held_out) / np.float32(2)
+            mean = self.problem.blended(best.fits[name].held_out, baseline.fits[name].held_out)
             fits[name] = Fit(self.problem.scores(baseline.splits[name].test, mean), 0.0, "", mean)
         blend, seconds = blend_of(best.candidate, baseline.candidate), best.seconds + baseline.seconds
         params = {"first": best.params, "second": baseline.params}

@@ -194,6 +194,14 @@ class LongTailMultiLabelClassifier(MultiLabelClassifier):
         p[:, self.never_positive_] = expit(self.calibration_.log_odds[self.never_positive_])
         return np.asarray(p / p.sum(1, keepdims=True) if self.single_ else p)
 
+    def decision_proba(self, X: Any) -> NDArray[np.float64]:
+        """Return what exceeds one half where `predict` says yes, ``(n, L)``; one class per row: the probabilities."""
+        if self.single_:
+            return self.predict_proba(X)
+        decided = expit(self.decision_function(X) + 1e-9)  # a probability at its threshold says yes
+        decided[:, self.never_positive_] = 0
+        return np.asarray(decided)
+
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Return log-odds of each label's probability less those of its threshold, ``(n, L)``.
 
