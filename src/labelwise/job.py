@@ -165,6 +165,7 @@ def understand(job: Job) -> Understood:
     if whole.kind not in (Kind.CLASSES, Kind.REAL, Kind.MULTILABEL):
         raise InputError(f"label: `run` takes one class, one number or several labels a row. Found {describe(whole)}")
     data = _hide_test_labels(frame, replace(roles, notes=[*roles.notes, *told, *notes]), whole, test)
+    _check_what_is_left(data)
     data.fingerprint = marks
     return data
 
@@ -235,6 +236,19 @@ def _hide_test_labels(frame: pd.DataFrame, roles: Roles, whole: Targets, test: N
         raise InputError("all labels are missing outside the test rows: there is nothing to learn from.")
     given = frame[roles.label].to_numpy(dtype=object) if roles.label else _names(whole, values)
     return Understood(frame, roles, given, hidden, test, np.where(aside, values, missing), list(roles.notes))
+
+
+def _check_what_is_left(data: Understood) -> None:
+    """Refuse numbers that are all the same, and tell of labels that no row outside the test set has."""
+    column = ", ".join(data.roles.labels)
+    if data.real and len(found := np.unique(data.values[np.isfinite(data.values)])) == 1:
+        raise InputError(
+            f"label: every number of column {column!r} outside the test rows is {found[0]:g}: nothing to learn."
+        )
+    if data.several and (never := np.flatnonzero(data.targets.class_counts == 0)).size:
+        names = ", ".join(repr(str(name)) for name in np.asarray(data.targets.classes)[never[:5]])
+        more = f" and {len(never) - 5} more" if len(never) > 5 else ""
+        data.notes.append(f"No row outside the test set has the label {names}{more}: nothing can be learned of it.")
 
 
 def _with_values(targets: Targets, values: NDArray[Any]) -> Targets:

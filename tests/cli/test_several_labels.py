@@ -90,3 +90,38 @@ def test_one_method_is_trained(table):
     target = table.parent / "p.csv"
     assert CliRunner().invoke(app, ["predict", str(out), str(table), "--out", str(target)]).exit_code == 0
     assert set(pd.read_csv(target)) >= {"prediction", "confidence", "proba_red"}
+
+
+def _table(folder: Path, **columns: object) -> str:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(120, 2)), columns=["w", "x"]).assign(**columns)
+    frame.to_csv(folder / "t.csv", index=False)
+    return str(folder / "t.csv")
+
+
+def test_what_is_no_yes_or_no_is_named_by_row_and_column(tmp_path):
+    a = (np.arange(120) % 2).tolist()
+    table = _table(tmp_path, a=a, b=[2 if row == 7 else 0 for row in range(120)])
+    result = CliRunner().invoke(app, ["run", table, "--label", "a,b", "--out", str(tmp_path / "run")])
+    assert result.exit_code == 2 and "Row 7, column 'b' holds 2" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_words_are_read_and_a_label_that_nobody_has_is_told(tmp_path):
+    a, b = ["yes", "no", None] * 40, ["true", "false", "false"] * 40
+    table = _table(tmp_path, a=a, b=b, c=[0] * 120)
+    out = tmp_path / "run"
+    result = CliRunner().invoke(app, ["run", table, "--label", "a,b,c", "--budget", "1s", "--out", str(out)])
+    assert result.exit_code == 0, result.stderr
+    info = json.loads((out / "run.json").read_text())
+    assert info["data"]["class_counts"] == {"a": 40, "b": 40, "c": 0}
+    assert "40 unknown" in info["data"]["supervision"]
+    assert any("No row outside the test set has the label 'c'" in note for note in info["data"]["notes"])
+
+
+def test_numbers_that_are_all_the_same_are_refused(tmp_path):
+    table = _table(tmp_path, y=[5.5] * 120)
+    result = CliRunner().invoke(
+        app, ["run", table, "--label", "y", "--task", "regression", "--out", str(tmp_path / "run")]
+    )
+    assert result.exit_code == 2 and "every number of column 'y'" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,6 +164,8 @@ def _in_words_of_tables(message: str, roles: Roles) -> str:
     """Name the column where the message names an argument."""
     for task, kind in KINDS.items():
         message = message.replace(f"kind={kind!r}", f"task={task}")
+    if len(roles.labels) > 1:
+        message = re.sub(r"column (\d+) holds", lambda found: f"column {roles.labels[int(found[1])]!r} holds", message)
     column = ", ".join(roles.labels or roles.votes)
     return message if repr(column) in message else f"label column {column!r}: {message}"
 
@@ -172,7 +175,15 @@ def _labels(frame: pd.DataFrame, roles: Roles) -> Any:
         return clean_labels(frame[roles.labels[0]], task=roles.task)[0]
     if not roles.labels:
         return None
-    return pd.DataFrame({name: finite_numbers(frame[name]) for name in roles.labels})
+    return pd.DataFrame({name: _entries(frame[name]) for name in roles.labels})
+
+
+def _entries(column: pd.Series[Any]) -> np.ndarray:
+    """Read one of several label columns: numbers, or yes and no as words; what is empty is unknown (NaN)."""
+    words = np.array(["" if pd.isna(value) else str(value).strip().lower() for value in column])
+    if np.isin(words, [*_YES, *_NO]).all():
+        return np.where(words == "", np.nan, np.isin(words, list(_YES)))
+    return finite_numbers(column)
 
 
 def _votes(frame: pd.DataFrame, names: list[str]) -> np.ndarray | None:
