@@ -1,0 +1,1 @@
+"""Claims of the room `shift`: every module here exports ``CLAIMS``."""
