@@ -1,0 +1,1 @@
+"""Claims of the room `weak`: every module here exports ``CLAIMS``."""
