@@ -14,7 +14,7 @@ from labelwise.base import Fields, InputError
 PLAIN_CLASSES = frozenset({
     "labelwise.inputs.Inputs", "labelwise.multilabel.kenet.Glossary", "labelwise.multilabel.kenet.KnowledgeInputs",
     "labelwise.multilabel.text_series.TextSeriesInputs", "labelwise.parts.subwords.SubwordTokenizer",
-    "labelwise.parts.tokens.HashTokenizer",
+    "labelwise.parts.tokens.HashTokenizer", "labelwise.parts.tokens.Vocabulary",
 })  # fmt: skip
 """Ordinary classes of labelwise that hold nothing but data."""
 
