@@ -13,6 +13,7 @@ labels are wrong                `symmetric_noise`, `pair_noise`, `transition_noi
 rows are of no known class      `open_set_noise`, `open_pool`
 several people or rules voted   `crowd`, `labelling_functions`
 domains differ                  `prior_shift`, `covariate_shift`
+rows change on the way          `labelled_stream`
 labels belong to groups         `proportion_bags`, `set_bags`
 labels are incomplete           `partial_multilabel`
 labels are very many            `extreme_multilabel`
@@ -52,6 +53,7 @@ from labelwise.data.synthetic.open_set import OpenPool, OpenSetNoise, open_pool,
 from labelwise.data.synthetic.probabilities import Probabilities, calibrated_probabilities
 from labelwise.data.synthetic.shifts import CovariateShift, PriorShift, covariate_shift, prior_shift
 from labelwise.data.synthetic.stick_figures import StickFigures, stick_figures
+from labelwise.data.synthetic.streams import LabelledStream, labelled_stream
 from labelwise.data.synthetic.taxonomy import LabelTree, Taxonomy, label_tree, random_tree, taxonomy
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "ExtremeMultiLabel",
     "FunctionVotes",
     "LabelTree",
+    "LabelledStream",
     "LongTailed",
     "Mixture",
     "NoisyLabels",
@@ -86,6 +89,7 @@ __all__ = [
     "extreme_multilabel",
     "instance_noise",
     "label_tree",
+    "labelled_stream",
     "labelling_functions",
     "long_tail",
     "long_tailed",
