@@ -10,7 +10,7 @@ from sklearn.utils.validation import validate_data
 
 from labelwise.base import InputError
 from labelwise.parts.subwords import SubwordTokenizer
-from labelwise.parts.tokens import HashTokenizer
+from labelwise.parts.tokens import HashTokenizer, Vocabulary
 
 
 class Inputs:
@@ -22,7 +22,10 @@ class Inputs:
     """
 
     def __init__(
-        self, owner: Any, standardize: bool = True, tokenizer: HashTokenizer | SubwordTokenizer | None = None
+        self,
+        owner: Any,
+        standardize: bool = True,
+        tokenizer: HashTokenizer | SubwordTokenizer | Vocabulary | None = None,
     ) -> None:
         self.owner, self.standardize = owner, standardize
         self.modality, self.of_bytes = "vectors", False

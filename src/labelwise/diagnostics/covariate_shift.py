@@ -6,12 +6,13 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import mannwhitneyu, norm, rankdata
+from scipy.stats import mannwhitneyu
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.linear import discriminant, scaled
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
+from labelwise.parts.interval import auc
 
 Floats = NDArray[np.floating[Any]]
 Doubles = NDArray[np.float64]
@@ -105,13 +106,4 @@ class DomainClassifier(Method, Fields):
 
 def _compare(low: Doubles, high: Doubles, level: float) -> DomainResult:
     """Return the AUC of two sets of scores with DeLong's interval and the rank-sum p-value."""
-    m, n = len(low), len(high)
-    ranks = rankdata(np.concatenate([low, high]))
-    inside_low, inside_high = rankdata(low), rankdata(high)
-    above = 1 - (ranks[:m] - inside_low) / n  # share of the high scores above each low one
-    below = (ranks[m:] - inside_high) / m
-    auc = float(below.mean())
-    error = float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
-    reach = float(norm.ppf(0.5 + level / 2)) * max(error, 0.5 / np.sqrt(m * n))
-    p_value = float(mannwhitneyu(high, low, alternative="greater").pvalue)
-    return DomainResult(Estimate(auc, max(0.0, auc - reach), min(1.0, auc + reach), level), p_value)
+    return DomainResult(auc(low, high, level), float(mannwhitneyu(high, low, alternative="greater").pvalue))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import beta, f
+from scipy.stats import beta, f, norm, rankdata
 
 from labelwise.base import Estimate
 
@@ -48,3 +48,20 @@ def spread(value: float, draws: ArrayLike, level: float = 0.9) -> Estimate:
     tail = 50 * (1 - level)
     low, high = np.percentile(np.asarray(draws, dtype=float), [tail, 100 - tail])
     return Estimate(float(value), float(low), float(high), level)
+
+
+def auc(low: ArrayLike, high: ArrayLike, level: float = 0.9) -> Estimate:
+    """Return the chance that one of `high` (n,) exceeds one of `low` (m,), ties half, with DeLong's interval.
+
+    >>> print(auc([0, 1, 2, 3], [2, 3, 4, 5]))
+    0.875 [0.656, 1]
+    """
+    below, above = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
+    m, n = len(below), len(above)
+    ranks = rankdata(np.concatenate([below, above]))
+    beaten = 1 - (ranks[:m] - rankdata(below)) / n  # share of the high ones above each low one
+    beats = (ranks[m:] - rankdata(above)) / m
+    variance = sum(part.var(ddof=1) / len(part) if len(part) > 1 else 0.25 for part in (beaten, beats))
+    reach = float(norm.ppf(0.5 + level / 2)) * max(math.sqrt(variance), 0.5 / math.sqrt(m * n))
+    value = float(beats.mean())
+    return Estimate(value, max(0.0, value - reach), min(1.0, value + reach), level)

@@ -2,5 +2,11 @@
 
 from labelwise.unlearning.laf import LAF
 from labelwise.unlearning.membership import MembershipAttack
+from labelwise.unlearning.min_k import PretrainingDetector, min_k
 
-__all__ = ["LAF", "MembershipAttack"]
+__all__ = [
+    "LAF",
+    "MembershipAttack",
+    "PretrainingDetector",
+    "min_k",
+]
