@@ -17,10 +17,10 @@ from labelwise.parts.out_of_fold import out_of_fold_proba, plain_classifier
 from labelwise.parts.prior_intervals import PriorInterval, ShiftTest
 from labelwise.parts.priors import correct
 from labelwise.parts.scaling import Scaling
+from labelwise.shift.target_rows import source_and_target
 from labelwise.supervision import encode_classes
 
 Floats = npt.NDArray[np.floating[Any]]
-Bools = npt.NDArray[np.bool_]
 Codes = npt.NDArray[np.integer[Any]]
 
 
@@ -65,7 +65,7 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         """
         self.check_fields()
         X, codes = self._read(X, y)
-        source, target = self._rows(codes, domains)
+        source, target = source_and_target(codes, domains, self.target)
         rng = np.random.default_rng(self.random_state)
         scores = self._scores(X, codes, source, target, rng)
         for name in ("n_features_in_", "feature_names_in_"):
@@ -93,32 +93,6 @@ class LabelShift(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         self.classes_, codes = encode_classes(y)
         X, _ = indexable(X, codes)
         return X, codes
-
-    def _rows(self, codes: Codes, domains: npt.ArrayLike | None) -> tuple[Bools, Bools]:
-        labelled = codes != UNLABELED
-        if domains is None:
-            return labelled, ~labelled
-        where = np.asarray(domains)
-        if where.shape != codes.shape:
-            raise InputError(f"domains must have one entry a row, shape {codes.shape}. Got shape {where.shape}.")
-        target = where == self._target_domain(where, labelled)
-        if not (labelled & ~target).any():
-            raise InputError("domains leaves no labelled row outside the target domain: label some source rows.")
-        return labelled & ~target, target
-
-    def _target_domain(self, where: npt.NDArray[Any], labelled: Bools) -> Any:
-        names = np.unique(where)
-        if self.target is not None:
-            if self.target not in names:
-                raise InputError(f"target must be one of the domains {names.tolist()[:10]}. Got {self.target!r}.")
-            return self.target
-        bare = [name for name in names if not labelled[where == name].any()]
-        if len(bare) != 1:
-            raise InputError(
-                f"domains has {len(bare)} domains without labels, so the target is not clear: "
-                f"set target= to one of {names.tolist()[:10]}."
-            )
-        return bare[0]
 
     def _scores(self, X: Any, codes: Codes, source: Bools, target: Bools, rng: np.random.Generator) -> Scores:
         """Fit ``estimator_``, and score every row by a model that did not train on it.
