@@ -65,7 +65,9 @@ def test_alignment_is_its_equation(model: Classifier) -> None:
         value = float(
             laf.align(Batch(kept, torch.zeros(len(kept)), torch.arange(len(kept)), unlabelled=Batch(lost, None, None)))
         )
-        c_kept, c_lost = (1 - cosine_similarity(laf.net_.features(part), laf.origin_(part)) for part in (kept, lost))
+        c_kept, c_lost = (
+            1 - cosine_similarity(laf.net_.features(part), laf.origin_.features(part)) for part in (kept, lost)
+        )
     expected = float(c_kept.mean()) - math.log(sum(math.exp(float(c) / 2.0) for c in c_lost))
     assert value == pytest.approx(expected, rel=1e-5)
 

@@ -1,0 +1,1 @@
+"""Claims of the room `unlearning`: every module here exports ``CLAIMS``."""
