@@ -38,8 +38,8 @@ def test_copied_voters_mislead_label_models_and_are_found_out(seed, flip, make_v
     voters = [(accuracy, 1.0) for accuracy in np.linspace(0.6, 0.85, 12)]
     votes, truth = make_votes(seed, 1500, 2, voters, copies=8, flip=flip)
     model, evidence = choose(read_votes(votes))
-    assert isinstance(model, MajorityVote)
-    assert all(found.gain.high < 0 for found in evidence)
+    assert model.copies == "once"
+    assert all(found.gain.high < 0 for found in evidence if "once" not in found.model)
     majority = (MajorityVote().fit(votes).predict(votes) == truth).mean()
     assert majority > (DawidSkene().fit(votes).predict(votes) == truth).mean()
 

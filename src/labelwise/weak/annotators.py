@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 
 from labelwise.weak.answers import Answers, Floats
 from labelwise.weak.dawid_skene import EqualCoin
@@ -48,12 +49,8 @@ def annotator_quality(votes: Any, gold: ArrayLike | None = None, *, model: Label
     """
     import pandas as pd
 
-    reader = MajorityVote()
-    answers, known = reader._start(votes, gold)
-    model = model or choose(answers, known)[0]
-    # a majority's shares contain the annotator's own vote; as a model of equal voters they are probabilities
-    model = EqualCoin() if isinstance(model, MajorityVote) else model
-    quality = np.array(model.fit(votes, gold).worker_quality_)
+    answers, fitted = judged(votes, gold, model)
+    quality = np.array(fitted.worker_quality_)
     return pd.DataFrame({
         "annotator": answers.workers,
         "answered": np.bincount(answers.worker, minlength=len(answers.workers)),
@@ -62,6 +59,15 @@ def annotator_quality(votes: Any, gold: ArrayLike | None = None, *, model: Label
         "high": quality[:, 2],
         "agreement": agreement_with_others(answers),
     })  # fmt: skip
+
+
+def judged(votes: Any, gold: ArrayLike | None, model: LabelModel | None) -> tuple[Answers, LabelModel]:
+    """Return the answers, and a label model fitted on them: the given one, or the one that is chosen."""
+    answers, known = MajorityVote()._start(votes, gold)
+    model = model or choose(answers, known)[0]
+    # a majority's shares contain the annotator's own vote; as a model of equal voters they are probabilities
+    model = EqualCoin() if isinstance(model, MajorityVote) else clone(model)
+    return answers, model.fit(votes, gold)
 
 
 def agreement_with_others(answers: Answers) -> Floats:

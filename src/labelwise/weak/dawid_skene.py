@@ -26,6 +26,9 @@ class DawidSkene(EMLabelModel):
     abstentions
         ``ignore``: who answers what says nothing (annotators that were sent some of the tasks). ``model``: whether a
         worker answers depends on the true class (labelling functions that look for signs of one class).
+    copies
+        ``each``: workers are independent. ``once``: those that say nearly the same on all rows share one vote, so that
+        a rule written eight times does not count eight times.
     max_iter
         Most iterations.
     tol
@@ -48,8 +51,8 @@ class DawidSkene(EMLabelModel):
 
     Notes
     -----
-    Annotators that copy each other look accurate to this model, and it can then do worse than a majority vote;
-    `labelwise.weak.VoteClassifier` checks.
+    Annotators that copy each other look accurate to this model, and it can then do worse than a majority vote:
+    ``copies="once"`` helps, and `labelwise.weak.VoteClassifier` checks.
 
     References
     ----------
@@ -88,8 +91,8 @@ class DawidSkene(EMLabelModel):
             silent = np.clip(tally.rows - tally.answers.sum(1), 0, None) + max(self.smoothing, TINY)
             self.silence_ = silent / (silent + answered)
 
-    def _weights(self) -> tuple[Floats, Floats]:
-        weight, silent = super()._weights()
+    def _evidence(self) -> tuple[Floats, Floats]:
+        weight, silent = super()._evidence()
         if self.abstentions == "ignore":
             return weight, silent
         silent = np.log(self.silence_)
@@ -104,6 +107,9 @@ class OneCoin(EMLabelModel):
 
     Parameters
     ----------
+    copies
+        ``each``: workers are independent. ``once``: those that say nearly the same on all rows share one vote, so that
+        a rule written eight times does not count eight times.
     max_iter
         Most iterations.
     tol

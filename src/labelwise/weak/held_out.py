@@ -5,8 +5,9 @@ compared with the answer of the one left out. If that voter errs independently o
 then the more often the inferred classes are right, the more often they agree: agreement ranks label models as accuracy
 would. Three guards:
 
-- A voter that copies another would confirm what its twin said, so voters that are nearly the same (kappa at least
-  `SAME`) are left out together, and share one vote in the average.
+- A voter that copies another would confirm what its twin said, so voters that are nearly the same (see
+  `labelwise.weak.copies`) are left out together, and share one vote in the average. Where there are any, label models
+  that count them once are compared too.
 - Every class that is voted for weighs the same: agreement with the larger class is free for a model that always
   predicts it. (Of several models that win so, the one is taken that is best if plain agreement counts as much.)
 - A model must also be better than chance, or there is nothing to compare (functions that each vote for a class of
@@ -27,12 +28,10 @@ from sklearn.base import clone
 
 from labelwise.base import UNLABELED, Estimate
 from labelwise.weak.answers import Answers, Floats, Ints
+from labelwise.weak.copies import copies
 from labelwise.weak.dawid_skene import DawidSkene, EqualCoin, OneCoin
 from labelwise.weak.label_model import EMLabelModel, LabelModel, normalise
 from labelwise.weak.majority import MajorityVote
-
-SAME = 0.8
-"""Chance-corrected agreement from which two voters count as copies of one another."""
 
 ENOUGH_GOLD = 50
 """Rows with a known class from which these decide, instead of voters left out."""
@@ -92,14 +91,13 @@ def choose(
     known
         Classes of the rows where they are known, ``UNLABELED`` elsewhere, (n,).
     candidates
-        Models that challenge the majority vote; by default one coin, Dawid-Skene, and Dawid-Skene with modelled
-        abstentions.
+        Models that challenge the majority vote; by default `challengers`.
     level
         Confidence of the intervals: at 0.8, the lower bound is a one-sided 90 % bound.
     folds
         Rows are split in so many parts; models are fitted on the others.
     """
-    candidates = candidates or [OneCoin(), DawidSkene(), DawidSkene(abstentions="model")]
+    candidates = challengers(answers) if candidates is None else candidates
     known = np.full(len(answers.tasks), UNLABELED) if known is None else known
     if answers.shape[1] < 2 or answers.shape[2] < 2:
         return MajorityVote(), []
@@ -112,6 +110,15 @@ def choose(
         return MajorityVote(), evidence
     best = max(winners, key=lambda i: evidence[i].gain.value + evidence[i].plain_gain.value)
     return clone(candidates[best]), evidence
+
+
+def challengers(answers: Answers) -> list[EMLabelModel]:
+    """Return the label models to compare: each also in the form that counts copies once, where there are copies."""
+    plain = [OneCoin(), DawidSkene(), DawidSkene(abstentions="model")]
+    n_groups = int(copies(answers).max()) + 1
+    if n_groups == answers.shape[1] or n_groups == 1:
+        return plain
+    return [*plain, *(clone(model).set_params(copies="once") for model in plain)]
 
 
 def by_known_labels(
@@ -161,22 +168,6 @@ def by_voters_left_out(
         )
         evidence.append(Evidence(repr(model), "voters left out", float(balanced @ score), gain, plain_gain, above))
     return evidence
-
-
-def copies(answers: Answers) -> Ints:
-    """Number the groups of voters that are nearly the same, (m,): kappa over rows, with "no answer" as an answer."""
-    n, m, k = answers.shape
-    silent = 1 - np.asarray(answers.cells.sum(0)).reshape(m, k).sum(1) / n
-    both = sparse.csr_array((np.ones(len(answers.task)), (answers.task, answers.worker)), shape=(n, m))
-    same = (both.T @ both).toarray() / n - 1 + silent[:, None] + silent  # rows on which both are silent
-    chance = np.outer(silent, silent)
-    for label in range(k):
-        votes = answers.cells[:, label::k]
-        rate = np.asarray(votes.sum(0)).ravel() / n
-        same += (votes.T @ votes).toarray() / n
-        chance += np.outer(rate, rate)
-    kappa = np.divide(same - chance, 1 - chance, out=np.zeros((m, m)), where=chance < 1)
-    return np.asarray(sparse.csgraph.connected_components(sparse.csr_array(kappa >= SAME), directed=False)[1])
 
 
 def answer_weights(answers: Answers, group: Ints) -> Floats:

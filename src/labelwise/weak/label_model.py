@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from abc import abstractmethod
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from labelwise.base import UNLABELED, Count, Estimate, Fields, InputError, Method, NonNegative
 from labelwise.supervision import encode_classes
 from labelwise.weak.answers import Answers, AnyArray, Floats, Ints, positions, read_votes
+from labelwise.weak.copies import voices
 
 
 class LabelModel(Method, ClassifierMixin, Fields):  # type: ignore[misc]
@@ -64,7 +65,11 @@ class LabelModel(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def _start(self, votes: Any, gold: ArrayLike | None) -> tuple[Answers, Ints]:
         answers = read_votes(votes)
         if not len(answers.task):
-            raise InputError("votes hold no answer: every entry is -1 or missing.")
+            n, m, _ = answers.shape
+            raise InputError(
+                f"votes hold no answer: all {m} sources abstain (-1 or missing) on every row, 0 to {n - 1}. "
+                "Rows without votes are allowed beside others; at least one row needs one."
+            )
         named = answers.classes if gold is None else encode_classes(gold, name="gold", least=0)[0]
         self.classes_ = np.union1d(answers.classes, named) if len(named) else answers.classes
         self.workers_ = answers.workers
@@ -94,12 +99,18 @@ class LabelModel(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         return tags
 
 
-def shares(answers: Answers) -> Floats:
-    """Return each class's share of the answers on a row, (n, K); on rows without answers, its share of all answers."""
+def shares(answers: Answers, voice: Floats | None = None) -> Floats:
+    """Return each class's share of the answers on a row, (n, K); on rows without answers, its share of all answers.
+
+    Answers of worker j weigh ``voice[j]``, by default all the same.
+    """
     ballots = answers.ballots
+    if voice is not None:
+        cell = answers.task.astype(np.int64) * ballots.shape[1] + answers.label
+        ballots = np.bincount(cell, voice[answers.worker], minlength=ballots.size).reshape(ballots.shape)
     total = ballots.sum(1, keepdims=True)
-    overall = ballots.sum(0) / max(float(ballots.sum()), 1.0)
-    return np.asarray(np.where(total > 0, ballots / np.maximum(total, 1), overall))
+    overall = ballots.sum(0) / (float(ballots.sum()) or 1.0)
+    return np.asarray(np.where(total > 0, ballots / np.where(total > 0, total, 1), overall))
 
 
 def pin(proba: Floats, known: Ints) -> Floats:
@@ -110,23 +121,32 @@ def pin(proba: Floats, known: Ints) -> Floats:
 
 
 def worker_quality(answers: Answers, proba: Floats, level: float = 0.9) -> list[Estimate]:
-    """Return the accuracy of each worker, with an interval that also counts doubt about the true classes.
+    """Return the accuracy of each worker, with an interval; see `accuracies`."""
+    found = accuracies(proba[answers.task, answers.label], answers.worker, len(answers.workers), level)
+    return [Estimate(*map(float, row), level) for row in np.column_stack(found)]
 
-    An answer is right with the probability that `proba` gives its label. The variance of the mean of n answers with
-    accuracy a is a (1 - a) / n plus the mean of p (1 - p) over n; a Jeffreys interval takes the number of sure answers
-    with the same variance.
+
+def accuracies(right: Floats, group: Ints, n_groups: int, level: float) -> tuple[Floats, Floats, Floats]:
+    """Return the accuracy of each group of answers and its interval, which also counts doubt about the true classes.
+
+    An answer is right with probability `right`, (n_answers,). The variance of the mean of n answers with accuracy a is
+    a (1 - a) / n plus the mean of p (1 - p) over n; a Jeffreys interval takes the number of sure answers with the same
+    variance. NaN where a group has no answer.
     """
-    n = np.bincount(answers.worker, minlength=len(answers.workers)).astype(float)
-    right = proba[answers.task, answers.label]
-    hits = np.bincount(answers.worker, right, minlength=len(n))
-    doubt = np.bincount(answers.worker, right * (1 - right), minlength=len(n))
+    n = np.bincount(group, minlength=n_groups).astype(float)
+    hits = np.bincount(group, right, minlength=n_groups)
+    doubt = np.bincount(group, right * (1 - right), minlength=n_groups)
     accuracy = hits / np.maximum(n, 1)
     spread = n * accuracy * (1 - accuracy)
     sure = n * np.divide(spread, spread + doubt, out=np.ones_like(n), where=spread + doubt > 0)
-    a, b, tail = accuracy * sure + 0.5, (1 - accuracy) * sure + 0.5, (1 - level) / 2
-    low, high = beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
-    accuracy = np.where(n > 0, accuracy, np.nan)
-    return [Estimate(float(v), float(lo), float(hi), level) for v, lo, hi in zip(accuracy, low, high, strict=True)]
+    low, high = jeffreys(accuracy * sure, sure, level)
+    return np.where(n > 0, accuracy, np.nan), low, high
+
+
+def jeffreys(hits: Floats, n: Floats, level: float) -> tuple[Floats, Floats]:
+    """Return the ends of the Jeffreys interval of a share, `hits` of `n`."""
+    a, b, tail = hits + 0.5, n - hits + 0.5, (1 - level) / 2
+    return beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
 
 
 class Tally(NamedTuple):
@@ -149,8 +169,19 @@ class EMLabelModel(LabelModel):
 
     A model writes `_learn`, the M-step, which sets `prior_` and `confusion_` (and perhaps `silence_`) from a `Tally`.
     The E-step is one sparse product for all: class k scores ``log prior_k + sum over answers of log P(label | k)``.
+
+    Parameters
+    ----------
+    copies
+        ``each``: workers are independent. ``once``: those that say nearly the same on all rows (see
+        `labelwise.weak.copies`) share one vote, so that a rule written eight times does not count eight times.
+    max_iter
+        Most iterations.
+    tol
+        Stop when the log-likelihood of an answer grows by less.
     """
 
+    copies: Literal["each", "once"] = "each"
     max_iter: Annotated[int, Count] = 100
     tol: Annotated[float, NonNegative] = 1e-5
 
@@ -158,7 +189,8 @@ class EMLabelModel(LabelModel):
     def _learn(self, tally: Tally) -> None: ...
 
     def _fit(self, answers: Answers, known: Ints) -> None:
-        proba, last = pin(shares(answers), known), -np.inf
+        self.voice_ = voices(answers) if self.copies == "once" else np.ones(answers.shape[1])
+        proba, last = pin(shares(answers, self.voice_), known), -np.inf
         heard = self._heard(answers, known)
         self.converged_ = False
         for n_iter in range(1, self.max_iter + 1):
@@ -203,6 +235,11 @@ class EMLabelModel(LabelModel):
 
     def _weights(self) -> tuple[Floats, Floats]:
         """What an answer ``[worker, label]`` (m, K, K), and each worker's silence (m, K), say for every true class."""
+        weight, silent = self._evidence()
+        return weight * self.voice_[:, None, None], silent * self.voice_[:, None]
+
+    def _evidence(self) -> tuple[Floats, Floats]:
+        """The same, were every worker independent of the others."""
         weight = np.log(self.confusion_).transpose(0, 2, 1)
         return weight, np.zeros((len(weight), weight.shape[2]))
 

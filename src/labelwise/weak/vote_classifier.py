@@ -14,6 +14,7 @@ from labelwise.base import UNLABELED, Card, Fields, Method
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier, predict_all, takes_weights
 from labelwise.supervision import encode_classes
 from labelwise.weak.answers import Answers, AnyArray, Floats, read_votes
+from labelwise.weak.explain import why
 from labelwise.weak.held_out import choose
 from labelwise.weak.label_model import LabelModel
 from labelwise.weak.majority import MajorityVote
@@ -44,6 +45,10 @@ class VoteClassifier(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         The fitted label model.
     evidence_ : list of Evidence
         What the choice rests on: each candidate's gain over the majority vote, with intervals.
+    why_ : str
+        The same in one line of plain words.
+    without_votes_ : integers
+        Rows that nobody voted on and whose label is not known; nothing was learned from them.
     soft_labels_ : float array of shape (n, K)
         Class probabilities given the votes.
     estimator_
@@ -109,6 +114,7 @@ class VoteClassifier(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         usable = ballots.ballots.sum(1) > 0
         if gold is not None:
             usable |= encode_classes(gold, least=0)[1] != UNLABELED
+        self.without_votes_ = np.flatnonzero(~usable)
         self.estimator_ = self._learn(X, usable, weight)
         return self
 
@@ -136,8 +142,11 @@ class VoteClassifier(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def _choose(self, ballots: Answers, gold: Any) -> LabelModel:
         self.evidence_: list[Any] = []
         if isinstance(self.label_model, LabelModel):
+            self.why_ = f"{self.label_model} was asked for; nothing was compared."
             return clone(self.label_model)  # type: ignore[no-any-return]
-        model, self.evidence_ = choose(*MajorityVote()._start(ballots, gold))
+        answers, known = MajorityVote()._start(ballots, gold)
+        model, self.evidence_ = choose(answers, known)
+        self.why_ = why(model, self.evidence_, answers)
         return model
 
     def _learn(self, X: Any, usable: NDArray[np.bool_], weight: Floats | None) -> Any:
