@@ -52,7 +52,8 @@ class Train(Fields):
     weight_decay, momentum
         Of the optimiser.
     schedule
-        ``cosine`` to zero, or ``constant``.
+        ``cosine`` to zero, ``annealed`` as ``(1 + 10 t)^(-3/4)`` over progress t (domain-adversarial training), or
+        ``constant``.
     warmup
         Share of the steps over which the rate grows linearly from zero.
     ema
@@ -89,7 +90,7 @@ class Train(Fields):
     optimizer: Literal["adamw", "sgd"] = "adamw"
     weight_decay: Annotated[float, NonNegative] = 1e-2
     momentum: Annotated[float, Fraction] = 0.9
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "annealed", "constant"] = "cosine"
     warmup: Annotated[float, Fraction] = 0.05
     ema: Annotated[float, Fraction] | None = None
     validation: Annotated[float, Fraction] = 0.0
@@ -156,6 +157,8 @@ class Stepper:
         """Share of the peak rate at `progress` in [0, 1]: linear warm-up, then the schedule."""
         if progress < self.train.warmup:
             return (progress + 1 / self.total) / (self.train.warmup + 1 / self.total)
+        if self.train.schedule == "annealed":
+            return float((1 + 10 * progress) ** -0.75)
         return 1.0 if self.train.schedule == "constant" else 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 

@@ -17,7 +17,7 @@ from labelwise.parts.out_of_fold import out_of_fold_proba, plain_classifier
 from labelwise.parts.prior_intervals import PriorInterval, ShiftTest
 from labelwise.parts.priors import correct
 from labelwise.parts.scaling import Scaling
-from labelwise.shift.target_rows import source_and_target
+from labelwise.shift.target_rows import Bools, source_and_target
 from labelwise.supervision import encode_classes
 
 Floats = npt.NDArray[np.floating[Any]]
