@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from labelwise.weak.annotators import annotator_quality
 from labelwise.weak.answers import Answers, from_answers
+from labelwise.weak.bag_learners import BagClassifier, BagRegressor
+from labelwise.weak.bag_linear import BagLinearRegression
+from labelwise.weak.bag_losses import BagCrossEntropy, BagSquaredError
+from labelwise.weak.bag_splits import random_bags
 from labelwise.weak.combined import Aggregated, aggregate
 from labelwise.weak.dawid_skene import DawidSkene, OneCoin
 from labelwise.weak.majority import MajorityVote
 from labelwise.weak.multiple_instance import MultipleInstance
+from labelwise.weak.private_bags import BagRelease, release_means, release_proportions
 from labelwise.weak.sources import source_report
 from labelwise.weak.vote_classifier import VoteClassifier
 
 __all__ = [
     "Aggregated",
     "Answers",
+    "BagClassifier",
+    "BagCrossEntropy",
+    "BagLinearRegression",
+    "BagRegressor",
+    "BagRelease",
+    "BagSquaredError",
     "DawidSkene",
     "MajorityVote",
     "MultipleInstance",
@@ -22,5 +33,8 @@ __all__ = [
     "aggregate",
     "annotator_quality",
     "from_answers",
+    "random_bags",
+    "release_means",
+    "release_proportions",
     "source_report",
 ]  # fmt: skip
