@@ -27,7 +27,10 @@ from __future__ import annotations
 from labelwise.supervision.checking import validate
 from labelwise.supervision.classes import encode_classes
 from labelwise.supervision.describing import describe
+from labelwise.supervision.proportions import Proportions, read_proportions
 from labelwise.supervision.reading import infer
 from labelwise.supervision.targets import Kind, Targets
 
-__all__ = ["Kind", "Targets", "describe", "encode_classes", "infer", "validate"]
+__all__ = [
+    "Kind", "Proportions", "Targets", "describe", "encode_classes", "infer", "read_proportions", "validate",
+]  # fmt: skip

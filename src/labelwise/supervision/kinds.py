@@ -145,7 +145,7 @@ def _read_votes(given: Given) -> dict[str, Any]:
 def _read_bags(given: Given) -> dict[str, Any]:
     values = _matrix(given, "bags").astype(np.float64)
     values = values[:, 0] if values.ndim == 2 and values.shape[1] == 1 else values
-    proportions = values.ndim == 2 and bool(np.nanmin(values, initial=0) >= 0) and _sums_to_one(values)
+    proportions = values.ndim == 2 and bool(np.nanmin(values, initial=0) >= 0) and _sums_to_one(values, given.guessed)
     return {
         **_bag_numbers(given, len(values)),
         "values": values,
@@ -153,9 +153,17 @@ def _read_bags(given: Given) -> dict[str, Any]:
     }
 
 
-def _sums_to_one(values: AnyArray) -> bool:
+def _sums_to_one(values: AnyArray, guessed: bool) -> bool:
+    """Whether every bag's proportions do. Where nine in ten do, the others are a mistake, unless they were called means."""
     totals = values.sum(1)
-    return bool((np.isnan(totals) | (np.abs(totals - 1) < 1e-3)).all())
+    right = np.isnan(totals) | (np.abs(totals - 1) < 1e-3)
+    if guessed and 0.9 <= right.mean() < 1:
+        bag = int(np.argmin(right))
+        raise InputError(
+            f"y: the proportions of bag {bag} sum to {totals[bag]:.6g}, those of nearly all others to 1. Divide them by "
+            "their sum, or pass kind='bags' if they are means."
+        )
+    return bool(right.all())
 
 
 def _read_sets(given: Given) -> dict[str, Any]:

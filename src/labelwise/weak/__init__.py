@@ -11,12 +11,14 @@ from labelwise.weak.bag_splits import random_bags
 from labelwise.weak.combined import Aggregated, aggregate
 from labelwise.weak.dawid_skene import DawidSkene, OneCoin
 from labelwise.weak.majority import MajorityVote
+from labelwise.weak.mhim import MHIM
 from labelwise.weak.multiple_instance import MultipleInstance
 from labelwise.weak.private_bags import BagRelease, release_means, release_proportions
 from labelwise.weak.sources import source_report
 from labelwise.weak.vote_classifier import VoteClassifier
 
 __all__ = [
+    "MHIM",
     "Aggregated",
     "Answers",
     "BagClassifier",
