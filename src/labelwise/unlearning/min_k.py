@@ -78,8 +78,8 @@ class PretrainingDetector(Method, Fields):
     Parameters
     ----------
     score
-        ``min-k``; ``loss``: the mean of all tokens; ``reference``: that minus a reference model's; ``lowercase``: the loss of
-        the text in lower case over its own; ``zlib``: minus the loss over the text's compressed length.
+        ``min-k``; ``loss``: the mean of all tokens; ``reference``: that minus a reference model's; ``lowercase``: the loss
+        of the text in lower case over its own; ``zlib``: minus the loss over the text's compressed length.
     k
         Share of the tokens `min-k` looks at, in (0, 1].
     level
@@ -136,10 +136,10 @@ class PretrainingDetector(Method, Fields):
                 raise InputError(
                     "reference is missing: score='reference' compares with a model trained on other texts."
                 )
-            return -_means(reference.token_log_proba(texts)) - loss
+            return np.asarray(-_means(reference.token_log_proba(texts)) - loss)
         if self.score == "lowercase":
-            return -_means(model.token_log_proba([text.lower() for text in texts])) / loss
-        return -loss / np.array([len(zlib.compress(text.encode())) for text in texts])
+            return np.asarray(-_means(model.token_log_proba([text.lower() for text in texts])) / loss)
+        return np.asarray(-loss / np.array([len(zlib.compress(text.encode())) for text in texts]))
 
     def measure(
         self, model: Any, members: Sequence[str], others: Sequence[str], reference: Any = None
