@@ -9,7 +9,9 @@ from labelwise.weak.bag_linear import BagLinearRegression
 from labelwise.weak.bag_losses import BagCrossEntropy, BagSquaredError
 from labelwise.weak.bag_splits import random_bags
 from labelwise.weak.combined import Aggregated, aggregate
+from labelwise.weak.data_programming import DataProgramming
 from labelwise.weak.dawid_skene import DawidSkene, OneCoin
+from labelwise.weak.glad import GLAD
 from labelwise.weak.majority import MajorityVote
 from labelwise.weak.mhim import MHIM
 from labelwise.weak.multiple_instance import MultipleInstance
@@ -18,6 +20,7 @@ from labelwise.weak.sources import source_report
 from labelwise.weak.vote_classifier import VoteClassifier
 
 __all__ = [
+    "GLAD",
     "MHIM",
     "Aggregated",
     "Answers",
@@ -27,6 +30,7 @@ __all__ = [
     "BagRegressor",
     "BagRelease",
     "BagSquaredError",
+    "DataProgramming",
     "DawidSkene",
     "MajorityVote",
     "MultipleInstance",

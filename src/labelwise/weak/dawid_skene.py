@@ -8,7 +8,7 @@ import numpy as np
 
 from labelwise.base import Card, NonNegative
 from labelwise.weak.answers import Answers, Floats, Ints
-from labelwise.weak.label_model import EMLabelModel, Tally
+from labelwise.weak.label_model import EMLabelModel, Tally, with_silence
 
 TINY = 1e-10
 
@@ -93,10 +93,7 @@ class DawidSkene(EMLabelModel):
 
     def _evidence(self) -> tuple[Floats, Floats]:
         weight, silent = super()._evidence()
-        if self.abstentions == "ignore":
-            return weight, silent
-        silent = np.log(self.silence_)
-        return weight + (np.log1p(-self.silence_) - silent)[:, None], silent
+        return (weight, silent) if self.abstentions == "ignore" else with_silence(weight, self.silence_)
 
     def _heard(self, answers: Answers, known: Ints) -> object:
         return slice(None) if self.abstentions == "model" else super()._heard(answers, known)

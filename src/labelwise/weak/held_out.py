@@ -30,7 +30,7 @@ from labelwise.base import UNLABELED, Estimate
 from labelwise.weak.answers import Answers, Floats, Ints
 from labelwise.weak.copies import copies
 from labelwise.weak.dawid_skene import DawidSkene, EqualCoin, OneCoin
-from labelwise.weak.label_model import EMLabelModel, LabelModel, normalise
+from labelwise.weak.label_model import ConfusionModel, LabelModel, normalise
 from labelwise.weak.majority import MajorityVote
 
 ENOUGH_GOLD = 50
@@ -77,7 +77,7 @@ class Evidence(NamedTuple):
 def choose(
     answers: Answers,
     known: Ints | None = None,
-    candidates: list[EMLabelModel] | None = None,
+    candidates: list[ConfusionModel] | None = None,
     *,
     level: float = 0.8,
     folds: int = 5,
@@ -112,7 +112,7 @@ def choose(
     return clone(candidates[best]), evidence
 
 
-def challengers(answers: Answers) -> list[EMLabelModel]:
+def challengers(answers: Answers) -> list[ConfusionModel]:
     """Return the label models to compare: each also in the form that counts copies once, where there are copies."""
     plain = [OneCoin(), DawidSkene(), DawidSkene(abstentions="model")]
     n_groups = int(copies(answers).max()) + 1
@@ -122,13 +122,13 @@ def challengers(answers: Answers) -> list[EMLabelModel]:
 
 
 def by_known_labels(
-    answers: Answers, known: Ints, candidates: list[EMLabelModel], level: float
+    answers: Answers, known: Ints, candidates: list[ConfusionModel], level: float
 ) -> list[Evidence]:  # fmt: skip
     """Compare accuracies on the rows whose class is `known`, with models that have not been told."""
     rows = np.flatnonzero(known != UNLABELED)
     hidden = np.full(len(known), UNLABELED)
 
-    def right(model: EMLabelModel) -> Floats:
+    def right(model: ConfusionModel) -> Floats:
         model._fit(answers, hidden)
         return expected_hits(model._posterior(answers)[rows], known[rows]) / len(rows)
 
@@ -143,7 +143,7 @@ def by_known_labels(
 
 
 def by_voters_left_out(
-    answers: Answers, candidates: list[EMLabelModel], level: float, folds: int
+    answers: Answers, candidates: list[ConfusionModel], level: float, folds: int
 ) -> list[Evidence]:  # fmt: skip
     """Compare agreements with voters that the models have not heard."""
     answers = answers.rows(np.arange(len(answers.tasks)) % (1 + (len(answers.tasks) - 1) // MAX_ROWS) == 0)
@@ -186,7 +186,7 @@ def total(values: Floats, level: float) -> Estimate:
     return Estimate(value, value - spread, value + spread, level)
 
 
-def agreement(model: EMLabelModel, answers: Answers, group: Ints, folds: int) -> Floats:
+def agreement(model: ConfusionModel, answers: Answers, group: Ints, folds: int) -> Floats:
     """Whether `model`, fitted on other rows, infers each answer from the voters outside its group, (n_answers,)."""
     fold = np.arange(len(answers.tasks)) % folds
     hits = np.zeros(len(answers.task))
@@ -199,7 +199,7 @@ def agreement(model: EMLabelModel, answers: Answers, group: Ints, folds: int) ->
     return hits
 
 
-def _foretold(model: EMLabelModel, answers: Answers, group: Ints) -> Floats:
+def _foretold(model: ConfusionModel, answers: Answers, group: Ints) -> Floats:
     """Take what a voter's group said, and did not say, out of the row's score; see what then is inferred."""
     weight, silent = model._weights()
     n_groups = int(group.max()) + 1

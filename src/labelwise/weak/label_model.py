@@ -107,7 +107,8 @@ def shares(answers: Answers, voice: Floats | None = None) -> Floats:
     ballots = answers.ballots
     if voice is not None:
         cell = answers.task.astype(np.int64) * ballots.shape[1] + answers.label
-        ballots = np.bincount(cell, voice[answers.worker], minlength=ballots.size).reshape(ballots.shape)
+        weighed = np.bincount(cell, voice[answers.worker], minlength=ballots.size)
+        ballots = np.asarray(weighed, dtype=np.float64).reshape(ballots.shape)
     total = ballots.sum(1, keepdims=True)
     overall = ballots.sum(0) / (float(ballots.sum()) or 1.0)
     return np.asarray(np.where(total > 0, ballots / np.where(total > 0, total, 1), overall))
@@ -123,7 +124,7 @@ def pin(proba: Floats, known: Ints) -> Floats:
 def worker_quality(answers: Answers, proba: Floats, level: float = 0.9) -> list[Estimate]:
     """Return the accuracy of each worker, with an interval; see `accuracies`."""
     found = accuracies(proba[answers.task, answers.label], answers.worker, len(answers.workers), level)
-    return [Estimate(*map(float, row), level) for row in np.column_stack(found)]
+    return [Estimate(float(v), float(lo), float(hi), level) for v, lo, hi in zip(*found, strict=True)]
 
 
 def accuracies(right: Floats, group: Ints, n_groups: int, level: float) -> tuple[Floats, Floats, Floats]:
@@ -146,7 +147,7 @@ def accuracies(right: Floats, group: Ints, n_groups: int, level: float) -> tuple
 def jeffreys(hits: Floats, n: Floats, level: float) -> tuple[Floats, Floats]:
     """Return the ends of the Jeffreys interval of a share, `hits` of `n`."""
     a, b, tail = hits + 0.5, n - hits + 0.5, (1 - level) / 2
-    return beta.ppf(tail, a, b), beta.ppf(1 - tail, a, b)
+    return np.asarray(beta.ppf(tail, a, b)), np.asarray(beta.ppf(1 - tail, a, b))
 
 
 class Tally(NamedTuple):
@@ -164,24 +165,66 @@ class Tally(NamedTuple):
     rows: Floats
 
 
-class EMLabelModel(LabelModel):
-    """Label models fitted by expectation-maximisation, starting from the shares of the answers.
+class ConfusionModel(LabelModel):
+    """Label models with a confusion matrix for every worker; a model writes `_fit`, which sets what follows.
 
-    A model writes `_learn`, the M-step, which sets `prior_` and `confusion_` (and perhaps `silence_`) from a `Tally`.
-    The E-step is one sparse product for all: class k scores ``log prior_k + sum over answers of log P(label | k)``.
+    `prior_` (K,), `confusion_` (m, K, K) as ``[worker, true class, label]``, `voice_` (m,), what a worker's answer counts,
+    and perhaps `silence_` (m, K). Class k then scores ``log prior_k + sum over answers of voice * log P(label | k)``: one
+    sparse product for all rows.
 
     Parameters
     ----------
     copies
         ``each``: workers are independent. ``once``: those that say nearly the same on all rows (see
         `labelwise.weak.copies`) share one vote, so that a rule written eight times does not count eight times.
+    """
+
+    copies: Literal["each", "once"] = "each"
+
+    def _voices(self, answers: Answers) -> Floats:
+        return voices(answers) if self.copies == "once" else np.ones(answers.shape[1])
+
+    def _posterior(self, answers: Answers) -> Floats:
+        return self._expect(answers)[0]
+
+    def _expect(self, answers: Answers) -> tuple[Floats, Floats]:
+        """The E-step: class probabilities (n, K) and the log probability of each row's answers (n,)."""
+        return normalise(self._scores(answers))
+
+    def _scores(self, answers: Answers) -> Floats:
+        weight, silent = self._weights()
+        return np.asarray(np.log(self.prior_) + silent.sum(0) + answers.cells @ weight.reshape(-1, len(self.prior_)))
+
+    def _weights(self) -> tuple[Floats, Floats]:
+        """What an answer ``[worker, label]`` (m, K, K), and each worker's silence (m, K), say for every true class."""
+        weight, silent = self._evidence()
+        return weight * self.voice_[:, None, None], silent * self.voice_[:, None]
+
+    def _evidence(self) -> tuple[Floats, Floats]:
+        """The same, were every worker independent of the others."""
+        weight = np.log(self.confusion_).transpose(0, 2, 1)
+        return weight, np.zeros((len(weight), weight.shape[2]))
+
+
+def with_silence(weight: Floats, silence: Floats) -> tuple[Floats, Floats]:
+    """Return what answers and silence say where a worker is silent with probability `silence` (m, K) by true class."""
+    silent = np.log(silence)
+    return weight + (np.log1p(-silence) - silent)[:, None], silent
+
+
+class EMLabelModel(ConfusionModel):
+    """Label models fitted by expectation-maximisation, starting from the shares of the answers.
+
+    A model writes `_learn`, the M-step, which sets `prior_` and `confusion_` (and perhaps `silence_`) from a `Tally`.
+
+    Parameters
+    ----------
     max_iter
         Most iterations.
     tol
         Stop when the log-likelihood of an answer grows by less.
     """
 
-    copies: Literal["each", "once"] = "each"
     max_iter: Annotated[int, Count] = 100
     tol: Annotated[float, NonNegative] = 1e-5
 
@@ -189,7 +232,7 @@ class EMLabelModel(LabelModel):
     def _learn(self, tally: Tally) -> None: ...
 
     def _fit(self, answers: Answers, known: Ints) -> None:
-        self.voice_ = voices(answers) if self.copies == "once" else np.ones(answers.shape[1])
+        self.voice_ = self._voices(answers)
         proba, last = pin(shares(answers, self.voice_), known), -np.inf
         heard = self._heard(answers, known)
         self.converged_ = False
@@ -221,27 +264,6 @@ class EMLabelModel(LabelModel):
         self.tally_ = Tally(self.tally_.answers + more.answers, self.tally_.rows + more.rows)
         self._learn(self.tally_)
         return self
-
-    def _posterior(self, answers: Answers) -> Floats:
-        return self._expect(answers)[0]
-
-    def _expect(self, answers: Answers) -> tuple[Floats, Floats]:
-        """The E-step: class probabilities (n, K) and the log probability of each row's answers (n,)."""
-        return normalise(self._scores(answers))
-
-    def _scores(self, answers: Answers) -> Floats:
-        weight, silent = self._weights()
-        return np.asarray(np.log(self.prior_) + silent.sum(0) + answers.cells @ weight.reshape(-1, len(self.prior_)))
-
-    def _weights(self) -> tuple[Floats, Floats]:
-        """What an answer ``[worker, label]`` (m, K, K), and each worker's silence (m, K), say for every true class."""
-        weight, silent = self._evidence()
-        return weight * self.voice_[:, None, None], silent * self.voice_[:, None]
-
-    def _evidence(self) -> tuple[Floats, Floats]:
-        """The same, were every worker independent of the others."""
-        weight = np.log(self.confusion_).transpose(0, 2, 1)
-        return weight, np.zeros((len(weight), weight.shape[2]))
 
     def _heard(self, answers: Answers, known: Ints) -> Any:
         """Rows that teach something: those with answers or a known class."""
