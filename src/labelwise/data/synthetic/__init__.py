@@ -12,9 +12,9 @@ labels are wrong                `symmetric_noise`, `pair_noise`, `transition_noi
                                 `boundary_noise`
 rows are of no known class      `open_set_noise`, `open_pool`
 several people or rules voted   `crowd`, `labelling_functions`
-domains differ                  `prior_shift`, `covariate_shift`
+domains differ                  `prior_shift`, `covariate_shift`, `topic_shift`
 rows change on the way          `labelled_stream`
-labels belong to groups         `proportion_bags`, `set_bags`
+labels belong to groups         `proportion_bags`, `set_bags`, `two_kind_bags`
 labels are incomplete           `partial_multilabel`
 labels are very many            `extreme_multilabel`
 rows repeat                     `planted_duplicates`
@@ -30,7 +30,14 @@ from __future__ import annotations
 
 from labelwise.data.synthetic.annotators import Crowd, crowd
 from labelwise.data.synthetic.backdoor import BackdoorPool, backdoor_pool
-from labelwise.data.synthetic.bags import ProportionBags, SetBags, proportion_bags, set_bags
+from labelwise.data.synthetic.bags import (
+    ProportionBags,
+    SetBags,
+    TwoKindBags,
+    proportion_bags,
+    set_bags,
+    two_kind_bags,
+)
 from labelwise.data.synthetic.drawing import long_tail
 from labelwise.data.synthetic.duplicates import PlantedDuplicates, planted_duplicates
 from labelwise.data.synthetic.dynamic_signal import DynamicSignal, dynamic_signal
@@ -55,6 +62,7 @@ from labelwise.data.synthetic.shifts import CovariateShift, PriorShift, covariat
 from labelwise.data.synthetic.stick_figures import StickFigures, stick_figures
 from labelwise.data.synthetic.streams import LabelledStream, labelled_stream
 from labelwise.data.synthetic.taxonomy import LabelTree, Taxonomy, label_tree, random_tree, taxonomy
+from labelwise.data.synthetic.topics import TopicShift, topic_shift
 
 __all__ = [
     "BackdoorPool",
@@ -79,6 +87,8 @@ __all__ = [
     "SetBags",
     "StickFigures",
     "Taxonomy",
+    "TopicShift",
+    "TwoKindBags",
     "backdoor_pool",
     "blobs",
     "boundary_noise",
@@ -109,5 +119,7 @@ __all__ = [
     "symmetric_transition",
     "tail_shares",
     "taxonomy",
+    "topic_shift",
     "transition_noise",
+    "two_kind_bags",
 ]  # fmt: skip
