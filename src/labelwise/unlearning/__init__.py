@@ -1,17 +1,35 @@
 """Data to be withdrawn: take the influence of some rows out of a fitted learner, and check that it is gone."""
 
+from labelwise.unlearning.base import rows_named
+from labelwise.unlearning.certificate import Certificate, certify
+from labelwise.unlearning.exact import Retrain
+from labelwise.unlearning.fine_tune import FineTune
 from labelwise.unlearning.generic_labels import GenericLabels, anchor_mass
 from labelwise.unlearning.laf import LAF
 from labelwise.unlearning.membership import MembershipAttack
 from labelwise.unlearning.min_k import PretrainingDetector, min_k
+from labelwise.unlearning.npo import NPO
+from labelwise.unlearning.relearning import anamnesis_index
+from labelwise.unlearning.sisa import SISA
+from labelwise.unlearning.steps import GradientAscent, Relabel
 from labelwise.unlearning.texts import TextNPO
 
 __all__ = [
     "LAF",
+    "NPO",
+    "SISA",
+    "Certificate",
+    "FineTune",
     "GenericLabels",
+    "GradientAscent",
     "MembershipAttack",
     "PretrainingDetector",
+    "Relabel",
+    "Retrain",
     "TextNPO",
+    "anamnesis_index",
     "anchor_mass",
+    "certify",
     "min_k",
+    "rows_named",
 ]

@@ -346,6 +346,16 @@ def handed_on(original: Any, net: nn.Module) -> Any:
     return model
 
 
+def fresh(net: nn.Module) -> nn.Module:
+    """Return a copy with newly drawn weights, as torch draws them for each layer."""
+    drawn = deepcopy(net)
+    for layer in drawn.modules():
+        draw: Any = getattr(layer, "reset_parameters", None)
+        if callable(draw):
+            draw()
+    return drawn
+
+
 def cycled(mask: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int]) -> Iterator[Tensor]:
     """Yield batches of the marked rows, pass after pass."""
     rows = mask.nonzero().squeeze(1)
