@@ -16,6 +16,7 @@ from labelwise.weak.majority import MajorityVote
 from labelwise.weak.mhim import MHIM
 from labelwise.weak.multiple_instance import MultipleInstance
 from labelwise.weak.private_bags import BagRelease, release_means, release_proportions
+from labelwise.weak.prompt_re import PromptRE, match_prior
 from labelwise.weak.sources import source_report
 from labelwise.weak.vote_classifier import VoteClassifier
 
@@ -35,10 +36,12 @@ __all__ = [
     "MajorityVote",
     "MultipleInstance",
     "OneCoin",
+    "PromptRE",
     "VoteClassifier",
     "aggregate",
     "annotator_quality",
     "from_answers",
+    "match_prior",
     "random_bags",
     "release_means",
     "release_proportions",
