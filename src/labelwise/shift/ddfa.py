@@ -196,7 +196,7 @@ class DDFA(Method, ClusterMixin, Fields):  # type: ignore[misc]
         if alone.any():
             names = self.domains_[alone].tolist()[:10]
             warnings.warn(
-                f"domains {names} share no kind of row with another domain: each counts as a class.", stacklevel=3
+                f"domains {names} share no kind of row with another domain: each counts as a class.", stacklevel=4
             )
 
     def _check_directions(self, cells: Codes, codes: Codes, n_cells: int, rng: np.random.Generator) -> None:
@@ -206,7 +206,7 @@ class DDFA(Method, ClusterMixin, Fields):  # type: ignore[misc]
                 f"DDFA.n_classes is {self.n_classes}, but the domains differ in {self.directions_} directions beyond "
                 f"chance: not all shares of {self.n_classes} classes can be told apart. Ask for fewer classes, or give more "
                 "rows or domains.",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     def _classes(self, q: Doubles, codes: Codes | None) -> Doubles:
