@@ -43,6 +43,21 @@ def test_forgetting_wrong_labels_mends_the_model() -> None:
     assert (mended.predict(X[wrong]) == noisy[wrong]).mean() < (model.predict(X[wrong]) == noisy[wrong]).mean() - 0.2
 
 
+def test_a_few_labels_mend_the_head_and_no_other_label_counts(model: Classifier) -> None:
+    forget, few = Y == 3, np.arange(len(Y)) % 10 == 0
+    known = np.where(few & ~forget, Y, -1)
+    method = LAF(estimator=model, erase_steps=60, describe_steps=60, repair_epochs=20, random_state=0)
+    mended = method.fit(X, known, forget=forget)
+    assert mended.taught_.sum() == (few & ~forget).sum()
+    plain = LAF(estimator=model, erase_steps=60, describe_steps=60, random_state=0).fit(X, known, forget=forget)
+    assert not torch.equal(mended.net_.head.weight, plain.net_.head.weight)
+    assert torch.equal(mended.net_.features[0].weight, plain.net_.features[0].weight)
+    none = np.full(len(Y), -1)
+    none[:2] = Y[0]  # both are forgotten: nothing to mend with
+    same = method.fit(X, none, forget=forget | (np.arange(len(Y)) < 2))
+    assert torch.equal(same.net_.head.weight, model.net_.head.weight)
+
+
 def test_nothing_to_forget_changes_nothing(model: Classifier) -> None:
     same = LAF(estimator=model, random_state=0).fit(X, Y)
     np.testing.assert_array_equal(same.predict_proba(XT), model.predict_proba(XT))

@@ -117,6 +117,11 @@ def test_forgotten_rows_have_no_part_in_fine_tuning(model: Classifier) -> None:
         np.testing.assert_array_equal(method.fit(moved, other, forget=GONE).predict_proba(XT), first)
 
 
+def test_fine_tuning_needs_a_kept_label(model: Classifier) -> None:
+    with pytest.raises(InputError, match="no label among the kept rows"):
+        FineTune(estimator=model).fit(X, np.where(GONE, Y, -1), forget=GONE)
+
+
 def test_losses_of_unlabelled_rows_are_nothing(model: Classifier) -> None:
     method: Unlearner = NPO(estimator=model, forget_steps=1, random_state=0).fit(X, Y, forget=GONE)
     scores = torch.randn(4, 10)

@@ -1,6 +1,7 @@
 """Data to be withdrawn: take the influence of some rows out of a fitted learner, and check that it is gone."""
 
 from labelwise.unlearning.base import rows_named
+from labelwise.unlearning.blindspot import Blindspot, GaussianAmnesiac
 from labelwise.unlearning.certificate import Certificate, certify
 from labelwise.unlearning.exact import Retrain
 from labelwise.unlearning.fine_tune import FineTune
@@ -9,7 +10,7 @@ from labelwise.unlearning.laf import LAF
 from labelwise.unlearning.membership import MembershipAttack
 from labelwise.unlearning.min_k import PretrainingDetector, min_k
 from labelwise.unlearning.npo import NPO
-from labelwise.unlearning.relearning import anamnesis_index
+from labelwise.unlearning.relearning import anamnesis_index, output_distance
 from labelwise.unlearning.sisa import SISA
 from labelwise.unlearning.steps import GradientAscent, Relabel
 from labelwise.unlearning.texts import TextNPO
@@ -18,8 +19,10 @@ __all__ = [
     "LAF",
     "NPO",
     "SISA",
+    "Blindspot",
     "Certificate",
     "FineTune",
+    "GaussianAmnesiac",
     "GenericLabels",
     "GradientAscent",
     "MembershipAttack",
@@ -31,5 +34,6 @@ __all__ = [
     "anchor_mass",
     "certify",
     "min_k",
+    "output_distance",
     "rows_named",
 ]

@@ -28,7 +28,7 @@ from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import boolean_mask
 from labelwise.training import Batch, Batches, Data, shuffled
 
-PRIVATE = ("criterion_", "history_", "epochs_done_", "original_", "origin_", "forget_", "_forget")
+PRIVATE = ("criterion_", "history_", "epochs_done_", "original_", "origin_", "forget_", "taught_", "_forget")
 """What a learner may keep of rows beside its network; it is not handed on."""
 
 
@@ -173,8 +173,8 @@ class Unlearner(Withdrawal, Learner):
     """Template: change a copy of a fitted learner's network so that it forgets rows; the learner itself stays as it is.
 
     A method writes `stages`, the phases to run when there is something to forget. It has `net_` (the copy), `origin_` (the
-    frozen network before), `forget_` (mask), and `paired` batches: retained rows with forgotten rows as their
-    ``unlabelled`` part.
+    frozen network before), `forget_` (mask), `taught_` (mask of the kept rows with a label), and `paired` batches: kept
+    rows with forgotten rows as their ``unlabelled`` part.
 
     Parameters
     ----------
@@ -257,6 +257,7 @@ class Unlearner(Withdrawal, Learner):
     def start(self, data: Data) -> None:
         """Keep the original network frozen."""
         self.forget_ = torch.as_tensor(self._forget, device=data.x.device)
+        self.taught_ = ~self.forget_ & data.labelled
         self.origin_ = frozen(self.original_.net_)
 
     def phases(self) -> list[Any]:
@@ -296,9 +297,9 @@ class Unlearner(Withdrawal, Learner):
         """Return a maker of `steps` batches of retained rows, each with one of forgotten rows as its ``unlabelled``."""
         return self.rows_of(~self.forget_, steps, self.forget_)
 
-    def passes(self, epochs: int) -> int:
-        """Return the number of batches in so many passes over the retained rows."""
-        return epochs * -(-int((~self.forget_).sum()) // self.train_.batch_size)
+    def passes(self, epochs: int, rows: Tensor) -> int:
+        """Return the number of batches in so many passes over the marked rows, at least one."""
+        return max(1, epochs * -(-int(rows.sum()) // self.train_.batch_size))
 
     def _fitted(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Any:
         """Return the learner to withdraw from."""

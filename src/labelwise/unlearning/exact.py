@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from labelwise.base import Card, Fields, InputError, Method
 from labelwise.inputs import Inputs
@@ -51,6 +51,12 @@ class Exact(Withdrawal):
                 f"Got {type(self.estimator).__name__}."
             )
         return type(self).default() if self.estimator is None else clone(self.estimator)
+
+    def weights(self, sample_weight: Any, rows: Any) -> NDArray[np.float64] | None:
+        """Return the weights ``(n,)``, or None; raise for others."""
+        return (
+            None if sample_weight is None else np.asarray(_check_sample_weight(sample_weight, rows, dtype=np.float64))
+        )
 
     def took(self, model: Any) -> None:
         """Take over what a fitted model says of its features."""
@@ -119,7 +125,8 @@ class Retrain(Exact, Method, Fields):
         model = self.unfitted()
         if self.random_state is not None and "random_state" in model.get_params(deep=False):
             model.set_params(random_state=self.random_state)
-        beside = {} if sample_weight is None else {"sample_weight": np.asarray(sample_weight)[kept]}
+        weight = self.weights(sample_weight, rows)
+        beside = {} if weight is None else {"sample_weight": weight[kept]}
         self.model_ = model.fit(taken(rows, kept), labels[kept], **beside)
         self.took(self.model_)
         if hasattr(self.model_, "classes_"):

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from labelwise.base import Card, Count, Fraction, NonNegative, Positive
+from labelwise.base import Card, Count, Fraction, InputError, NonNegative, Positive
 from labelwise.training import Data, Phase
 from labelwise.unlearning.base import Unlearner, fresh
 from labelwise.unlearning.steps import APART, RANDOM_BATCHES
@@ -22,7 +22,7 @@ class FineTune(Unlearner):
     Parameters
     ----------
     epochs
-        Passes over the kept rows, >= 1.
+        Passes over the kept rows that have a label, >= 1.
     lr
         Peak learning rate, > 0; None takes that of `train`.
     shrink
@@ -65,9 +65,11 @@ class FineTune(Unlearner):
             shrink_and_perturb(self.net_, fresh(self.net_), self.shrink, self.noise)
 
     def stages(self) -> list[Phase]:
-        """Train the whole network on the kept rows."""
-        steps = self.passes(self.epochs)
-        return [Phase(self.supervised, [self.net_], 1, self.lr, self.rows_of(~self.forget_, steps), steps)]
+        """Train the whole network on the kept rows that have a label."""
+        if not self.taught_.any():
+            raise InputError("y has no label among the kept rows: there is nothing to train on. Label some of them.")
+        steps = self.passes(self.epochs, self.taught_)
+        return [Phase(self.supervised, [self.net_], 1, self.lr, self.rows_of(self.taught_, steps), steps)]
 
 
 @torch.no_grad()

@@ -58,7 +58,8 @@ class LAF(Unlearner):
     temperature
         > 0; 5 for a random subset, 20 for a class or wrong labels in the authors' settings.
     repair_epochs
-        Epochs of mending the head on the retained labels (the LAF+R variant); 0 uses no label at all.
+        Epochs of mending the head on those retained rows that have a label (the LAF+R variant): a few are enough, all
+        others may be -1. 0 uses no label at all.
 
     References
     ----------
@@ -114,9 +115,9 @@ class LAF(Unlearner):
             Phase(self.describe_lost, [self.lost_], 1, 1e-3, self.rows_of(forget, short), short),
             Phase(self.erase, [self.network.features], 1, self.erase_lr, self.paired(long), long, align),
         ]
-        if self.repair_epochs:
-            steps = self.passes(self.repair_epochs)
-            phases.append(Phase(self.repair, [self.network.head], 1, None, self.rows_of(~forget, steps), steps))
+        if self.repair_epochs and bool(self.taught_.any()):
+            steps = self.passes(self.repair_epochs, self.taught_)
+            phases.append(Phase(self.repair, [self.network.head], 1, None, self.rows_of(self.taught_, steps), steps))
         return phases
 
     def describe_all(self, batch: Batch) -> Tensor:
@@ -149,7 +150,7 @@ class LAF(Unlearner):
         return 1 - cosine_similarity(self.network.features(x), self.before.features(x).detach())
 
     def repair(self, batch: Batch) -> Tensor:
-        """Return the cross-entropy of the retained labels, through the head only."""
+        """Return the cross-entropy of retained rows with a label, through the head only."""
         scores = self.network.head(self.network.features(batch.x).detach())
         return self.row_losses(scores, batch.y).sum() / (batch.y >= 0).sum().clamp_min(1)
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
+from scipy.stats import wasserstein_distance
 from sklearn.utils import get_tags
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
@@ -63,6 +64,25 @@ def anamnesis_index(
     goal = 1.05 * float(_Again(original, X, y).loss().detach())
     steps = [_Again(model, X, y).steps(goal, lr, most) for model in (unlearned, retrained)]
     return steps[0] / steps[1]
+
+
+def output_distance(first: Any, second: Any, X: Any) -> float:
+    """Return how far apart the predictions of two models for the same rows are distributed, >= 0.
+
+    For real targets the Wasserstein-1 distance in the targets' unit, the mean over several; for classes the mean total
+    variation of the probabilities, in [0, 1].
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyRegressor
+    >>> models = [DummyRegressor(strategy="constant", constant=c).fit([[0.0]], [0.0]) for c in (1.0, 4.0)]
+    >>> output_distance(*models, [[0.0], [1.0]])
+    3.0
+    """
+    if get_tags(first).estimator_type == "classifier":
+        return float(np.abs(first.predict_proba(X) - second.predict_proba(X)).sum(1).mean() / 2)
+    pair = [np.asarray(model.predict(X), dtype=float).reshape(len(X), -1) for model in (first, second)]
+    return float(np.mean([wasserstein_distance(a, b) for a, b in zip(pair[0].T, pair[1].T, strict=True)]))
 
 
 class _Again:

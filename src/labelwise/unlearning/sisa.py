@@ -49,6 +49,12 @@ class Committee(Fields):
             total = total + (model.predict(X)[:, None] == self.classes_ if share is None else share @ known)
         return np.asarray(total / np.maximum(total.sum(1, keepdims=True), 1e-300))
 
+    @available_if(lambda self: hasattr(self, "classes_"))  # type: ignore[untyped-decorator]
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return the shares ``(n, K)``; of two classes ``(n,)``, how much larger that of ``classes_[1]`` is."""
+        shares = self.predict_proba(X)
+        return shares[:, 1] - shares[:, 0] if shares.shape[1] == 2 else shares
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the likeliest class, or the mean target, of each row."""
         if hasattr(self, "classes_"):
@@ -145,7 +151,7 @@ class SISA(Exact, Method, Fields):
         self.shard_ = np.where(known, rng.integers(self.shards, size=len(labels)), -1)
         self.slice_ = rng.integers(self.slices, size=len(labels))
         self.seeds_ = rng.integers(2**31 - 1, size=(self.shards, self.slices))
-        self._weight = None if sample_weight is None else np.asarray(sample_weight, dtype=float)
+        self._weight = self.weights(sample_weight, rows)
         self.states_: list[list[Any]] = [[] for _ in range(self.shards)]
         self._train(rows, labels, dict.fromkeys(range(self.shards), 0))
         self.seconds_ = time.perf_counter() - started
