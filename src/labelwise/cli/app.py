@@ -160,6 +160,38 @@ def query(
     )  # fmt: skip
 
 
+@app.command("forget")
+@guarded
+def forget(
+    model: Annotated[str, typer.Argument(help="A complete run, or a model directory with --table.")],
+    rows: Annotated[
+        str | None, typer.Option(help="File of the rows to forget: values of --id, or row numbers from 0.")
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="Column that names a row.")] = None,
+    class_: Annotated[list[str] | None, typer.Option("--class", help="Forget a whole class (repeatable).")] = None,
+    domain: Annotated[list[str] | None, typer.Option(help="Forget a whole domain (repeatable).")] = None,
+    method: Annotated[
+        str, typer.Option(help="How: Retrain is exact; others of the room `unlearning` are faster.")
+    ] = "Retrain",
+    param: Annotated[list[str] | None, typer.Option(help="A setting of the method, name=value (repeatable).")] = None,
+    compare: Annotated[bool, typer.Option(help="Also retrain without the rows, to compare with.")] = True,
+    test: Annotated[str | None, typer.Option(help="Table of labelled rows the model never saw.")] = None,
+    table: Annotated[str | None, typer.Option(help="Of a model that is no run: the table it was trained on.")] = None,
+    label: Label = None, text: Text = None, image: Image = None, features: Features = None,
+    domain_column: Annotated[str | None, typer.Option(help="With --table: its column of domains.")] = None,
+    out: Annotated[str, typer.Option(help="Directory of the new model and its certificate.")] = "forgotten",
+    seed: Seed = 0, overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Withdraw rows, a class or a domain from a model, and certify it against retraining; the old model stays."""
+    from labelwise.cli import forgetting
+
+    forgetting.forget(
+        model, rows=rows, id=id, classes=class_ or [], domains=domain or [], table=table, method=method,
+        params=param or [], compare=compare, test=test, out=out, overwrite=overwrite, seed=seed, json=json, label=label,
+        text=text, image=image, features=features, domain=domain_column,
+    )  # fmt: skip
+
+
 @app.command("methods")
 @guarded
 def methods(
