@@ -70,7 +70,7 @@ def test_keywords_are_whole_words_and_ties_abstain() -> None:
 
 @pytest.mark.parametrize("rules", [{}, {"a": []}, {"a": "word"}, {"a": [""]}])
 def test_keywords_refuse_rules_without_words(rules: dict[str, object]) -> None:
-    with pytest.raises(InputError, match="Keywords.rules"):
+    with pytest.raises(InputError, match=r"Keywords\.rules"):
         Keywords(rules=rules).annotate(["text"])
 
 
@@ -104,7 +104,7 @@ class Broken:
 @pytest.mark.parametrize("answers", [[Answer("a")], ["a", "b"], [Answer("a"), Answer("b", 1.5)]])
 def test_an_annotator_that_breaks_the_protocol_is_refused(answers: list[object]) -> None:
     assert isinstance(Broken(answers), Annotator)
-    with pytest.raises(InputError, match="Broken.annotate"):
+    with pytest.raises(InputError, match=r"Broken\.annotate"):
         ask(Broken(answers), [0, 1])
     with pytest.raises(InputError, match="must have a method annotate"):
         ask(3, [0, 1])

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
+from labelwise.annotators.asking import Asker, Job
 from labelwise.annotators.base import Answer
-from labelwise.base import Fields, InputError, NonNegative
+from labelwise.annotators.journal import Kept, key_of
+from labelwise.annotators.spending import Spending
+from labelwise.base import Count, Fields, InputError, NonNegative
 
 
 class Ask(Fields):
@@ -20,7 +26,14 @@ class Ask(Fields):
     classes
         Labels it may give; None: any.
     cost
-        Of each call whose function does not return an `Answer`, >= 0.
+        Of each call whose function does not return an `Answer`, >= 0; and the most that a call is expected to cost.
+    spending
+        A purse; a call is made only if `cost` still fits. None: no limit.
+    keep
+        File where answers are kept, one line each, so that what `function` said is not asked again after it failed.
+        Labels must then be text or numbers; take another file for another function.
+    workers
+        Calls under way at the same time, >= 1.
 
     Examples
     --------
@@ -32,17 +45,33 @@ class Ask(Fields):
     function: Callable[[Any], Any]
     classes: Sequence[Any] | None = None
     cost: Annotated[float, NonNegative] = 0.0
+    spending: Spending | None = None
+    keep: str | Path | None = None
+    workers: Annotated[int, Count] = 1
 
     def annotate(self, items: Sequence[Any]) -> list[Answer]:
-        """Return an answer for each item."""
+        """Return an answer for each item; an error of the function is passed on, and what it said before is kept."""
         self.check_fields()
-        return [self._answer(item, row) for row, item in enumerate(items)]
+        came: Counter[str] = Counter()
+        jobs = []
+        for row, item in enumerate(items):
+            name = key_of(item)
+            jobs.append(Job(f"{name}-{came[name]}", partial(self._ask, item, row)))
+            came[name] += 1
+        given = Asker(Kept(self.keep), self.spending).run(jobs, self.workers)
+        return [answer for answer in given if answer is not None]
 
-    def _answer(self, item: Any, row: int) -> Answer:
-        answer = as_answer(self.function(item), self.cost, row)
+    def _ask(self, item: Any, row: int, asker: Asker) -> Answer:
+        def once() -> tuple[Answer, float]:
+            answer = as_answer(self.function(item), self.cost, row)
+            return answer, answer.cost
+
+        answer: Answer = asker.call(self.cost, once)[0]
         if answer.label is not None and self.classes is not None and answer.label not in self.classes:
             known = ", ".join(map(repr, self.classes))
             raise InputError(f"Ask.function gave {answer.label!r} for item {row}. Labels are {known}, or None.")
+        if self.keep is not None and not isinstance(answer.label, str | int | float | None):
+            raise InputError(f"Ask.keep needs labels of text or numbers. Got {answer.label!r} for item {row}.")
         return answer
 
 

@@ -216,7 +216,7 @@ def _encoder(model: Any, download: bool) -> tuple[Any, bool]:
     """Return the model without task head or decoder, and whether it had a decoder."""
     transformers = require("transformers", extra=EXTRA, why=WHY)
     if isinstance(model, (str, Path)):
-        model = _loaded(transformers.AutoModel, "model", model, download)
+        model = loaded(transformers.AutoModel, "model", model, download)
     if not isinstance(model, transformers.PreTrainedModel):
         raise InputError(f"model must be a folder or a transformers model. Got {type(model).__name__}.")
     base = model.base_model
@@ -227,7 +227,8 @@ def _encoder(model: Any, download: bool) -> tuple[Any, bool]:
     return base, lent
 
 
-def _loaded(auto: Any, name: str, source: str | Path, download: bool) -> Any:
+def loaded(auto: Any, name: str, source: str | Path, download: bool) -> Any:
+    """Return what a class of transformers loads from a folder (or the hub, if told to); no code beside it is run."""
     folder = Path(source).expanduser()
     if not folder.is_dir() and not download:
         raise InputError(
@@ -246,7 +247,7 @@ def _tokenizer(source: Any, download: bool) -> str:
     """Return the JSON definition of a fast tokenizer."""
     transformers = require("transformers", extra=EXTRA, why=WHY)
     if isinstance(source, (str, Path)):
-        source = _loaded(transformers.AutoTokenizer, "tokenizer", source, download)
+        source = loaded(transformers.AutoTokenizer, "tokenizer", source, download)
     backend = getattr(source, "backend_tokenizer", source)
     if not hasattr(backend, "to_str"):
         found = type(source).__name__
