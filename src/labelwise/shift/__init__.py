@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from labelwise.shift.alignment import DeepCORAL, DeepMMD
 from labelwise.shift.bbse import BBSE
+from labelwise.shift.buying import FewLabels, few_labels_better
 from labelwise.shift.dann import DANN
 from labelwise.shift.ddfa import DDFA
+from labelwise.shift.drm import DRM
 from labelwise.shift.em import EMPrior
 from labelwise.shift.norm_adapt import NormAdapt
 from labelwise.shift.prior_tracker import PriorTracker
 from labelwise.shift.pseudo_label import DomainPseudoLabel, NoisyStudent
+from labelwise.shift.source_free import SHOT, FewShotTuning
 from labelwise.shift.tent import TENT
 from labelwise.shift.test_time import TestTimeAdapter
 
@@ -17,13 +20,18 @@ __all__ = [
     "BBSE",
     "DANN",
     "DDFA",
+    "DRM",
+    "SHOT",
     "TENT",
     "DeepCORAL",
     "DeepMMD",
     "DomainPseudoLabel",
     "EMPrior",
+    "FewLabels",
+    "FewShotTuning",
     "NoisyStudent",
     "NormAdapt",
     "PriorTracker",
     "TestTimeAdapter",
+    "few_labels_better",
 ]

@@ -156,9 +156,9 @@ class TestTimeAdapter(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             (n,) classes; unlabelled rows (-1, None, NaN) are left out.
         """
         self.check_fields()
-        self.classes_, codes = encode_classes(y)
         if getattr(getattr(X, "dtype", None), "kind", "") == "c":
             raise InputError("Complex data not supported: X must hold real numbers.")
+        self.classes_, codes = encode_classes(y)
         X, codes = indexable(X, codes)
         known = np.flatnonzero(codes != UNLABELED)
         base = self._default() if self.estimator is None else self.estimator
