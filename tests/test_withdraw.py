@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from labelwise.base import InputError
 from labelwise.cli.app import app
-from labelwise.persistence import load
+from labelwise.learner import LanguageModel, Train
+from labelwise.persistence import load, save
 from labelwise.withdraw import Request, Which, withdraw
 
 COLUMNS = ["a", "b", "c", "d"]
@@ -154,3 +155,38 @@ def test_the_command(place) -> None:
     done = CliRunner().invoke(app, [*given, "--overwrite", "--json"])
     assert done.exit_code == 0 and json.loads(done.output)["verdicts"]["forgotten rows"] == "met"
     assert CliRunner().invoke(app, given).exit_code == 2
+
+
+def test_texts_leave_a_language_model(tmp_path) -> None:
+    rng = np.random.default_rng(0)
+    said = "the of a in to and was his that had with for her at him on by one all not"
+    words = np.array(said.split())
+    told = pd.DataFrame({"text": [" ".join(rng.choice(words, 10)) for _ in range(60)], "id": range(60)})
+    told[:40].to_csv(tmp_path / "train.csv", index=False)
+    told[40:].to_csv(tmp_path / "test.csv", index=False)
+    told.loc[:7, ["id"]].to_csv(tmp_path / "ids.csv", index=False)
+    train = Train(epochs=40, batch_size=8, lr=5e-3)
+    model = LanguageModel(width=16, heads=2, length=16, train=train, random_state=0).fit(told["text"][:40].tolist())
+    save(model, tmp_path / "lm")
+    given = ["forget", str(tmp_path / "lm"), "--table", str(tmp_path / "train.csv"), "--text", "text", "--test",
+             str(tmp_path / "test.csv"), "--rows", str(tmp_path / "ids.csv"), "--id", "id"]  # fmt: skip
+    more = ["--method", "TextNPO", "--param", "epochs=20", "--param", "lr=0.003", "--json"]
+    done = CliRunner().invoke(app, [*given, *more, "--out", str(tmp_path / "after")])
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.output)
+    assert found["rows"] == {"kept": 32, "forgotten": 8, "test": 20, "test like forgotten": 0}
+    forgotten = {name: parts["forgotten"]["value"] for name, parts in found["scores"].items()}
+    assert forgotten["after"] > forgotten["before"] + 0.5 and forgotten["retrained"] > forgotten["before"] + 0.5
+    assert isinstance(load(tmp_path / "after" / "model"), LanguageModel)
+    assert CliRunner().invoke(app, [*given, "--method", "LAF", "--out", str(tmp_path / "no")]).exit_code == 2
+    assert CliRunner().invoke(app, [*given[:-4], "--class", "x", "--out", str(tmp_path / "no")]).exit_code == 2
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_kill_while_replacing_loses_nothing(place) -> None:
+    request = asked(place, Which(classes=["setosa"]), out=str(place / "killed"))
+    out, _ = withdraw(request)
+    out.rename(place / ".killed.before")  # the state between the two renames
+    with pytest.raises(InputError, match="Add --overwrite"):
+        withdraw(request)
+    assert (out / "certificate.json").is_file()

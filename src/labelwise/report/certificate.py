@@ -20,7 +20,7 @@ PARTS = {
     "test like forgotten": "Test rows like the forgotten ones",
 }  # fmt: skip
 BOUNDS = {
-    "forgotten rows": ("Forgotten rows", "score within 2 points of retraining"),
+    "forgotten rows": ("Forgotten rows", "score within 0.02 of retraining"),
     "membership": ("Membership", "advantage within 0.02 of retraining"),
     "time": ("Time", "at most a tenth of retraining"),
 }
@@ -63,9 +63,18 @@ def _headline(info: Mapping[str, Any]) -> str:
 def _tiles(info: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return one tile a bound: its verdict and the numbers behind it."""
     return [
-        {"label": BOUNDS[name][0], "value": MARKS[verdict], "note": f"{BOUNDS[name][1]}. {_behind(name, info)}".strip()}
+        {
+            "label": BOUNDS[name][0],
+            "value": MARKS[verdict],
+            "note": f"{_bound(name, info)}. {_behind(name, info)}".strip(),
+        }
         for name, verdict in info["verdicts"].items()
     ]
+
+
+def _bound(name: str, info: Mapping[str, Any]) -> str:
+    language = info["task"] == "language" and name == "forgotten rows"
+    return "surprise within 2 % of retraining's" if language else BOUNDS[name][1]
 
 
 def _behind(name: str, info: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from labelwise.unlearning.base import rows_named
 from labelwise.unlearning.blindspot import Blindspot, GaussianAmnesiac
 from labelwise.unlearning.certificate import Certificate, certify
+from labelwise.unlearning.concept_poisoning import ConceptPoisoning
 from labelwise.unlearning.exact import Retrain
 from labelwise.unlearning.fine_tune import FineTune
 from labelwise.unlearning.generic_labels import GenericLabels, anchor_mass
@@ -13,6 +14,7 @@ from labelwise.unlearning.npo import NPO
 from labelwise.unlearning.relearning import anamnesis_index, output_distance
 from labelwise.unlearning.sisa import SISA
 from labelwise.unlearning.steps import GradientAscent, Relabel
+from labelwise.unlearning.text_certificate import certify_texts
 from labelwise.unlearning.texts import TextNPO
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "SISA",
     "Blindspot",
     "Certificate",
+    "ConceptPoisoning",
     "FineTune",
     "GaussianAmnesiac",
     "GenericLabels",
@@ -33,6 +36,7 @@ __all__ = [
     "anamnesis_index",
     "anchor_mass",
     "certify",
+    "certify_texts",
     "min_k",
     "output_distance",
     "rows_named",

@@ -203,7 +203,7 @@ def certify(
     scores = {name: rows.scores(model) for name, model in models.items()}
     return Certificate(
         rows.task, rows.metric, rows.counts(), scores, {name: found.advantage() for name, found in calls.items()}, gap,
-        spent, index, _verdicts(scores, gap, spent),
+        spent, index, judged(scores, gap, spent),
         (*ALWAYS, *_silent(models, rows, gap, spent), *([failed] if failed else []),
          *([] if relearn else ["How fast the rows would be learned again."])),
     )  # fmt: skip
@@ -293,12 +293,14 @@ def _told(estimate: Estimate | None) -> str:
     return "–" if estimate is None else f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
-def _verdicts(scores: Any, gap: Estimate | None, seconds: Mapping[str, float | None]) -> dict[str, Verdict]:
-    """Judge the bounds by the measured values."""
+def judged(
+    scores: Any, gap: Estimate | None, seconds: Mapping[str, float | None], within: float = WITHIN
+) -> dict[str, Verdict]:
+    """Judge the bounds by the measured values; `within` is how near the score on forgotten rows must be."""
     told: dict[str, Verdict] = {"forgotten rows": "not checked", "membership": "not checked", "time": "not checked"}
     if gap is not None:
         apart = abs(scores["after"]["forgotten"].value - scores["retrained"]["forgotten"].value)
-        told["forgotten rows"] = _verdict(apart, WITHIN)
+        told["forgotten rows"] = _verdict(apart, within)
         told["membership"] = _verdict(abs(gap.value), WITHIN_MEMBERSHIP)
     unlearning, retraining = seconds["unlearning"], seconds["retraining"]
     if unlearning is not None and retraining:
