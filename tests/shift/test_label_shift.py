@@ -165,3 +165,16 @@ def test_bad_fields_are_named(method, message):
 def test_one_class_only_is_an_error():
     with pytest.raises(InputError, match="class"):
         EMPrior().fit(np.zeros((4, 1)), [0, 0, -1, -1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [BBSE(), EMPrior()], ids=["bbse", "em"])
+def test_nine_of_ten_intervals_hold_the_truth_in_200_shifts(method):
+    inside = []
+    for draw in range(200):
+        target = np.random.default_rng([draw, 7]).dirichlet(np.ones(4))
+        X, y, _ = two_sets(np.full(4, 0.25), target, n=600, seed=[draw, 8], strength=1.5)
+        model = clone(method).set_params(estimator=LogisticRegression(), random_state=draw).fit(X, y)
+        low, high = model.prior_interval_.T
+        inside.append((low <= target) & (target <= high))
+    assert np.mean(inside) >= 0.9

@@ -87,17 +87,27 @@ def error_of_shares(first: Any, second: Any, alpha: float) -> Callable[[int], di
     return run
 
 
-def coverage(seed: int) -> dict[str, float]:
-    """Share of 80 problems times 4 classes whose true target share lies in the 90 % interval."""
-    inside, target = [], np.array([0.1, 0.2, 0.3, 0.4])
-    for repeat in range(80):
-        rng = np.random.default_rng([seed, repeat])
-        y = np.concatenate([rng.integers(4, size=600), rng.choice(4, 600, p=target)])
-        X = rng.normal(size=(1200, 4)) + 1.5 * np.eye(4)[y]
-        known = np.where(np.arange(1200) < 600, y, -1)
-        low, high = EMPrior(estimator=LogisticRegression(), random_state=seed).fit(X, known).prior_interval_.T
-        inside.append((low <= target) & (target <= high))
-    return {"baseline": 0.9, "method": float(np.mean(inside))}
+def coverage(method: Any) -> Callable[[int], dict[str, float]]:
+    """Return a run: how often the 90 % interval of a share holds the true one, over 200 shifts of 4 classes."""
+
+    def run(seed: int) -> dict[str, float]:
+        inside, width = [], []
+        for draw in range(200):
+            rng = np.random.default_rng([seed, draw])
+            target = rng.dirichlet(np.ones(4))
+            y = np.concatenate([rng.integers(4, size=600), rng.choice(4, 600, p=target)])
+            X = rng.normal(size=(1200, 4)) + 1.5 * np.eye(4)[y]
+            known = np.where(np.arange(1200) < 600, y, -1)
+            model = clone(method).set_params(estimator=LogisticRegression(), random_state=seed).fit(X, known)
+            low, high = model.prior_interval_.T
+            inside.append((low <= target) & (target <= high))
+            width.append(high - low)
+        return {
+            "baseline": 0.9, "method": float(np.mean(inside)), "all four shares inside": float(np.all(inside, 1).mean()),
+            "mean width": float(np.mean(width)),
+        }  # fmt: skip
+
+    return run
 
 
 def false_alarms(seed: int) -> dict[str, float]:
@@ -118,6 +128,12 @@ LOGISTIC, LOOSE, BAYES = logistic(0.1), logistic(100.0), GaussianNB()
 GUARD = (
     "without the test (significance=1) it cost up to 1.6 points on three of the first ten seeds, which is why the test "
     "is asked first; measured on ten new seeds"
+)
+
+COVERED = (
+    "percentiles of resampled shares alone held 0.87 to 0.89 for both estimators: a small share varies more where it is "
+    "larger than estimated, and what is estimated from few rows is resampled as if exact; both widen the interval since, "
+    "and the claim is measured on new seeds"
 )
 
 CLAIMS = [
@@ -171,14 +187,14 @@ CLAIMS = [
         run=error_of_shares(EMPrior(estimator=BAYES, calibrate="ts"), EMPrior(estimator=BAYES), 0.5),
         tried="equal on digits (600 rows, three seeds), and here with a regularised logistic regression",
     ),
-    Claim(
-        method="labelwise.shift.EMPrior", name="interval", data="mixture of 4 Gaussians, 600 source and 600 target rows",
-        statement="The 90 % intervals hold the true shares at least 87 % of the time.", margin=-0.03, seeds=FRESH,
-        baseline="the level asked for", metric="share of true shares inside", run=coverage,
-        tried=(
-            "on the first ten seeds 20 problems a seed with 200 resamples gave 0.863, 80 with 200 gave 0.872 and with 500 "
-            "0.883; 500 are the default since, and the claim is measured on ten new seeds"
-        ),
+    *(
+        Claim(
+            method=f"labelwise.shift.{type(method).__name__}", name="interval", seeds=range(20, 25), tried=COVERED,
+            data="mixtures of 4 Gaussians, 600 source and 600 target rows, 200 shifts a seed, shares Dirichlet(1)",
+            statement="The 90 % intervals hold the true shares at least 90 % of the time.",
+            baseline="the level asked for", metric="share of the 800 true shares inside", run=coverage(method),
+        )
+        for method in (BBSE(), EMPrior())
     ),
     Claim(
         method="labelwise.shift.EMPrior", name="test", data="mixture of 4 Gaussians, 400 and 400 rows, no shift",
