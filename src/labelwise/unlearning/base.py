@@ -28,8 +28,12 @@ from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import boolean_mask
 from labelwise.training import Batch, Batches, Data, shuffled
 
-PRIVATE = ("criterion_", "history_", "epochs_done_", "original_", "origin_", "forget_", "taught_", "_forget")
-"""What a learner may keep of rows beside its network; it is not handed on."""
+OF_TRAINING = ("criterion_", "history_", "epochs_done_")
+"""What a learner may keep of single rows beside its network; it is not handed on."""
+OF_WITHDRAWAL = (
+    "original_", "origin_", "forget_", "taught_", "_forget", "features_", "targets_", "bottleneck_", "blind_",
+)  # fmt: skip
+"""What a withdrawal keeps of the model before and of the rows; it is not saved."""
 
 
 def forget_mask(forget: ArrayLike | None, n_rows: int) -> NDArray[np.bool_]:
@@ -151,7 +155,7 @@ class Withdrawal:
 
     def __saved__(self) -> dict[str, Any]:
         """Leave out of a saved model what was learned before the withdrawal."""
-        kept = {name: value for name, value in vars(self).items() if name not in PRIVATE}
+        kept = {name: value for name, value in vars(self).items() if name not in OF_TRAINING + OF_WITHDRAWAL}
         if isinstance(self.estimator, BaseEstimator):
             kept["estimator"] = clone(self.estimator)
         return kept
@@ -231,7 +235,7 @@ class Unlearner(Withdrawal, Learner):
         """Take classes, or mean and spread of targets, from the estimator; a class it does not know is no label."""
         if not self.of_classes():
             return self._read_real(y)
-        classes, codes = encode_classes(y)
+        classes, codes = encode_classes(y, least=1)
         known = {label: code for code, label in enumerate(self.original_.classes_.tolist())}
         table = np.array([known.get(name, UNLABELED) for name in classes.tolist()], dtype=np.int64)
         self.classes_ = self.original_.classes_
@@ -341,7 +345,7 @@ def fitted_learner(estimator: Any, method: Any) -> Any:
 def handed_on(original: Any, net: nn.Module) -> Any:
     """Return a learner of the original's kind that predicts with `net` and keeps no state of single rows."""
     model = copy(original)
-    for name in PRIVATE:
+    for name in OF_TRAINING:
         model.__dict__.pop(name, None)
     model.net_ = net
     return model

@@ -53,7 +53,7 @@ class Committee(Fields):
     def decision_function(self, X: Any) -> NDArray[np.float64]:
         """Return the shares ``(n, K)``; of two classes ``(n,)``, how much larger that of ``classes_[1]`` is."""
         shares = self.predict_proba(X)
-        return shares[:, 1] - shares[:, 0] if shares.shape[1] == 2 else shares
+        return np.asarray(shares[:, 1] - shares[:, 0] if shares.shape[1] == 2 else shares)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the likeliest class, or the mean target, of each row."""
