@@ -8,10 +8,15 @@ from labelwise.weak.bag_learners import BagClassifier, BagRegressor
 from labelwise.weak.bag_linear import BagLinearRegression
 from labelwise.weak.bag_losses import BagCrossEntropy, BagSquaredError
 from labelwise.weak.bag_splits import random_bags
+from labelwise.weak.belief_propagation import BeliefPropagation
 from labelwise.weak.combined import Aggregated, aggregate
 from labelwise.weak.data_programming import DataProgramming
 from labelwise.weak.dawid_skene import DawidSkene, OneCoin
+from labelwise.weak.facile import FACILE
 from labelwise.weak.glad import GLAD
+from labelwise.weak.keyword_classes import keyword_vectors
+from labelwise.weak.lbl2vec import Lbl2TransformerVec, Lbl2Vec
+from labelwise.weak.llm_gnn import LLMGNN
 from labelwise.weak.majority import MajorityVote
 from labelwise.weak.mhim import MHIM
 from labelwise.weak.multiple_instance import MultipleInstance
@@ -21,7 +26,9 @@ from labelwise.weak.sources import source_report
 from labelwise.weak.vote_classifier import VoteClassifier
 
 __all__ = [
+    "FACILE",
     "GLAD",
+    "LLMGNN",
     "MHIM",
     "Aggregated",
     "Answers",
@@ -31,8 +38,11 @@ __all__ = [
     "BagRegressor",
     "BagRelease",
     "BagSquaredError",
+    "BeliefPropagation",
     "DataProgramming",
     "DawidSkene",
+    "Lbl2TransformerVec",
+    "Lbl2Vec",
     "MajorityVote",
     "MultipleInstance",
     "OneCoin",
@@ -41,6 +51,7 @@ __all__ = [
     "aggregate",
     "annotator_quality",
     "from_answers",
+    "keyword_vectors",
     "match_prior",
     "random_bags",
     "release_means",
