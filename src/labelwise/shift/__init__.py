@@ -5,16 +5,20 @@ from __future__ import annotations
 from labelwise.shift.alignment import DeepCORAL, DeepMMD
 from labelwise.shift.bbse import BBSE
 from labelwise.shift.buying import FewLabels, few_labels_better
+from labelwise.shift.context import DomainContextCalibration
 from labelwise.shift.dann import DANN
 from labelwise.shift.ddfa import DDFA
 from labelwise.shift.drm import DRM
 from labelwise.shift.em import EMPrior
+from labelwise.shift.label_shift_adapter import LabelShiftAdapter
 from labelwise.shift.norm_adapt import NormAdapt
 from labelwise.shift.prior_tracker import PriorTracker
 from labelwise.shift.pseudo_label import DomainPseudoLabel, NoisyStudent
+from labelwise.shift.report import ShiftFindings, ShiftReport
 from labelwise.shift.source_free import SHOT, FewShotTuning
 from labelwise.shift.tent import TENT
 from labelwise.shift.test_time import TestTimeAdapter
+from labelwise.shift.weighting import ImportanceWeighting
 
 __all__ = [
     "BBSE",
@@ -25,13 +29,18 @@ __all__ = [
     "TENT",
     "DeepCORAL",
     "DeepMMD",
+    "DomainContextCalibration",
     "DomainPseudoLabel",
     "EMPrior",
     "FewLabels",
     "FewShotTuning",
+    "ImportanceWeighting",
+    "LabelShiftAdapter",
     "NoisyStudent",
     "NormAdapt",
     "PriorTracker",
+    "ShiftFindings",
+    "ShiftReport",
     "TestTimeAdapter",
     "few_labels_better",
 ]

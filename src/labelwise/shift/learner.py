@@ -61,8 +61,6 @@ class DomainLearner(ClassLearner):
         InputError, ValueError
             For fields out of range, X or y that do not fit, no labelled source row, or a target that is not clear.
         """
-        if y is None:
-            return super().fit(X, y)
         self.check_fields()
         classes, codes = encode_classes(y)
         source, target = source_and_target(codes, domains, self.target)
