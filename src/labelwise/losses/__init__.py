@@ -16,6 +16,7 @@ from labelwise.losses.contrastive import HardContrastive, SimpleContrastive
 from labelwise.losses.correction import BackwardCorrection, ForwardCorrection
 from labelwise.losses.decoupled_softmax import DecoupledSoftmax
 from labelwise.losses.dice import SelfAdjustingDice
+from labelwise.losses.disj_info_nce import DisjInfoNCE, in_batch
 from labelwise.losses.elr import ELR
 from labelwise.losses.ens_loss import EnsLoss
 from labelwise.losses.focal import Focal
@@ -70,6 +71,7 @@ __all__ = [
     "CompSum",
     "CrossEntropy",
     "DecoupledSoftmax",
+    "DisjInfoNCE",
     "EnsLoss",
     "Focal",
     "ForwardCorrection",
@@ -100,6 +102,7 @@ __all__ = [
     "fidelity",
     "from_ratings",
     "icnn_score",
+    "in_batch",
     "multi_similarity",
     "navigators",
     "pair_contrast",

@@ -91,8 +91,8 @@ class DataProgramming(ConfusionModel):
     Examples
     --------
     >>> rng = np.random.default_rng(0)
-    >>> truth = rng.integers(0, 2, 2000)
-    >>> right = rng.random((2000, 5)) < [0.9, 0.8, 0.7, 0.7, 0.55]
+    >>> truth = rng.integers(0, 2, 20_000)
+    >>> right = rng.random((20_000, 5)) < [0.9, 0.8, 0.7, 0.7, 0.6]
     >>> votes = np.where(right, truth[:, None], 1 - truth[:, None])
     >>> model = DataProgramming(class_balance=[0.5, 0.5]).fit(votes)
     >>> model.confusion_[:, 1, 1].round(1)
