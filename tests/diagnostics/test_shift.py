@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from labelwise.base import InputError
 from labelwise.diagnostics import DomainClassifier, LabelShiftTest
-from labelwise.diagnostics.covariate_shift import _compare
+from labelwise.parts.two_samples import compare
 
 
 def test_level_without_a_shift():
@@ -47,7 +47,7 @@ def test_separate_sets_have_auc_one():
 @settings(max_examples=40)
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=30), st.lists(st.integers(0, 5), min_size=2, max_size=30))
 def test_auc_is_that_of_sklearn(low, high):
-    auc = _compare(np.array(low, float), np.array(high, float), 0.9).auc
+    auc = compare(np.array(low, float), np.array(high, float), 0.9).auc
     truth = np.repeat([0, 1], [len(low), len(high)])
     assert auc.value == pytest.approx(roc_auc_score(truth, low + high))
 
@@ -56,7 +56,7 @@ def test_delong_interval_covers():
     rng = np.random.default_rng(0)
     covered = []
     for _ in range(400):
-        auc = _compare(rng.normal(size=60), rng.normal(1, 1, size=60), 0.9).auc
+        auc = compare(rng.normal(size=60), rng.normal(1, 1, size=60), 0.9).auc
         covered.append(auc.low <= 0.7602 <= auc.high)
     assert 0.85 < np.mean(covered) < 0.95
 

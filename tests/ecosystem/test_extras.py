@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.ecosystem.estimators import rows
 
@@ -23,7 +24,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 X, Y = rows()
 IMPORTED_AS = {
     "scikit-learn": "sklearn", "lightning-fabric": "lightning_fabric", "faiss-cpu": "faiss", "pillow": "PIL",
-    "sentence-transformers": "sentence_transformers", "mlflow-skinny": "mlflow",
+    "sentence-transformers": "sentence_transformers", "mlflow-skinny": "mlflow", "POT": "ot",
 }  # fmt: skip
 REMOVED = {
     "asynchat", "asyncore", "distutils", "imp", "smtpd", "aifc", "audioop", "cgi", "cgitb", "chunk", "crypt", "imghdr",
@@ -61,6 +62,7 @@ CALLS = {
     ("mlflow", "mlflow"): lambda tmp_path: fit(logger="mlflow", log=str(tmp_path)),
     ("optuna", "optuna"): lambda tmp_path: labelwise.search_space(Classifier).optuna(),
     ("sentence_transformers", "text"): sentences,
+    ("ot", "graphs"): lambda tmp_path: labelwise.shift.W2PGNN(size=4).measure({"a": [1 - np.eye(3)]}, [1 - np.eye(3)]),
 }
 
 

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import mannwhitneyu
 
-from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
+from labelwise.base import Card, Count, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.linear import discriminant, scaled
 from labelwise.diagnostics.spectrum import as_embeddings
-from labelwise.display import html_of
-from labelwise.parts.interval import auc
+from labelwise.parts.two_samples import DomainResult, compare
 
 Floats = NDArray[np.floating[Any]]
-Doubles = NDArray[np.float64]
-
-
-class DomainResult(NamedTuple):
-    """What `DomainClassifier` finds.
-
-    Attributes
-    ----------
-    auc
-        Probability that a row of the second set gets the higher score of two: 0.5 without any shift, 1 if the sets
-        can be told apart perfectly.
-    p_value
-        Probability of an AUC this high without a shift (permutation of the held-out rows).
-    """
-
-    auc: Estimate
-    p_value: float
-
-    def _repr_html_(self) -> str:
-        return html_of(self)
 
 
 class DomainClassifier(Method, Fields):
@@ -93,7 +71,7 @@ class DomainClassifier(Method, Fields):
         side = np.repeat([0, 1], [len(a), len(b)])
         train = np.concatenate([np.arange(len(a)) < len(a) // 2, np.arange(len(b)) < len(b) // 2])
         scores = discriminant(Z[train], side[train], Z[~train])
-        return _compare(scores[side[~train] == 0], scores[side[~train] == 1], self.level)
+        return compare(scores[side[~train] == 0], scores[side[~train] == 1], self.level)
 
     def _features(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return columns or components on one scale, beside their squares; made without knowing the sets."""
@@ -102,8 +80,3 @@ class DomainClassifier(Method, Fields):
             axes = np.linalg.eigh((Z.T @ Z).astype(np.float64))[1][:, -self.components :]
             Z = scaled(Z @ axes.astype(np.float32))
         return np.hstack([Z, Z**2])
-
-
-def _compare(low: Doubles, high: Doubles, level: float) -> DomainResult:
-    """Return the AUC of two sets of scores with DeLong's interval and the rank-sum p-value."""
-    return DomainResult(auc(low, high, level), float(mannwhitneyu(high, low, alternative="greater").pvalue))

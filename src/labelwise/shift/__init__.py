@@ -10,11 +10,13 @@ from labelwise.shift.dann import DANN
 from labelwise.shift.ddfa import DDFA
 from labelwise.shift.drm import DRM
 from labelwise.shift.em import EMPrior
+from labelwise.shift.feasibility import W2PGNN, FeasibilityResult
 from labelwise.shift.label_shift_adapter import LabelShiftAdapter
 from labelwise.shift.norm_adapt import NormAdapt
 from labelwise.shift.prior_tracker import PriorTracker
 from labelwise.shift.pseudo_label import DomainPseudoLabel, NoisyStudent
 from labelwise.shift.report import ShiftFindings, ShiftReport
+from labelwise.shift.selection import SelectionScores, scores_without_labels
 from labelwise.shift.source_free import SHOT, FewShotTuning
 from labelwise.shift.tent import TENT
 from labelwise.shift.test_time import TestTimeAdapter
@@ -27,11 +29,13 @@ __all__ = [
     "DRM",
     "SHOT",
     "TENT",
+    "W2PGNN",
     "DeepCORAL",
     "DeepMMD",
     "DomainContextCalibration",
     "DomainPseudoLabel",
     "EMPrior",
+    "FeasibilityResult",
     "FewLabels",
     "FewShotTuning",
     "ImportanceWeighting",
@@ -39,8 +43,10 @@ __all__ = [
     "NoisyStudent",
     "NormAdapt",
     "PriorTracker",
+    "SelectionScores",
     "ShiftFindings",
     "ShiftReport",
     "TestTimeAdapter",
     "few_labels_better",
+    "scores_without_labels",
 ]
