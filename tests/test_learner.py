@@ -137,3 +137,20 @@ def test_wrong_multilabel_entry_is_named() -> None:
 def test_domains_of_another_length_are_refused() -> None:
     with pytest.raises(InputError, match="domains has 3 entries but X has 10 rows"):
         Classifier().fit(X[:10], Y[:10], domains=[0, 1, 2])
+
+
+def test_scores_of_a_multi_label_classifier_rank_as_its_probabilities() -> None:
+    """One class per row is normalised over sigmoids, so the difference of the raw scores would rank otherwise."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 4))
+    model = MultiLabelClassifier(train=Train(epochs=8, batch_size=16, lr=0.05), random_state=0)
+    for y in (X[:, 0] > 0.5, np.digitize(X[:, 0], [-0.5, 0.5])):
+        model.fit(X, y.astype(int))
+        p, score = model.predict_proba(X), model.decision_function(X)
+        if score.ndim == 1:
+            np.testing.assert_allclose(score, np.log(p[:, 1] / p[:, 0]), rtol=1e-6, atol=1e-9)
+        else:
+            np.testing.assert_allclose(np.exp(score) / np.exp(score).sum(1, keepdims=True), p, rtol=1e-6, atol=1e-9)
+    two = model.fit(X, (X[:, :2] > 0).astype(int))
+    assert two.decision_function(X).shape == (200, 2)
+    np.testing.assert_allclose(1 / (1 + np.exp(-two.decision_function(X))), two.predict_proba(X), rtol=1e-6)

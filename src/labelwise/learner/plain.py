@@ -220,6 +220,17 @@ class MultiLabelClassifier(Plain, ClassLearner):
         p = 1 / (1 + np.exp(-np.clip(self.outputs(X), -500, 500)))
         return np.asarray(p / p.sum(1, keepdims=True) if self.single_ else p)
 
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Return the score of each label, shape ``(n, L)``; one class per row in the order of their probabilities.
+
+        Of two classes ``(n,)``, the log-odds of ``classes_[1]``; of more ``(n, K)``, the log of each one's own chance.
+        """
+        scores = self.outputs(X)
+        if not self.single_:
+            return scores
+        chance = -np.logaddexp(0, -scores)
+        return np.asarray(chance[:, 1] - chance[:, 0] if chance.shape[1] == 2 else chance)
+
     def predict(self, X: Any) -> NDArray[Any]:
         """Return 1 where a label's probability exceeds one half, shape ``(n, L)``; one class per row as classes ``(n,)``."""
         scores = self.outputs(X)
