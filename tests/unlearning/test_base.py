@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.linear_model import LogisticRegression
 
@@ -83,6 +84,13 @@ def test_what_is_handed_on_predicts_alike_and_holds_nothing_from_before(model: C
     again = load(tmp_path / "after")
     np.testing.assert_array_equal(again.predict_proba(X), after.predict_proba(X))
     assert not hasattr(again, "original_") and not hasattr(again.estimator, "net_")
+    for kept in ("after", "handed on"):
+        if kept == "handed on":
+            save(after.model_, tmp_path / kept)
+        with safe_open(tmp_path / kept / "tensors.safetensors", "np") as file:
+            stored = [file.get_tensor(name) for name in file.keys()]  # noqa: SIM118
+        old = model.net_.features[0].weight.detach().numpy()
+        assert not any(array.shape == old.shape and np.allclose(array, old) for array in stored)
     written = json.loads((tmp_path / "after" / "model.json").read_text())
     assert "origin_" not in json.dumps(written) and hasattr(after, "original_")
 

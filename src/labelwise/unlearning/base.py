@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils import ClassifierTags, RegressorTags, get_tags
+from sklearn.utils import get_tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
@@ -125,10 +125,10 @@ class Withdrawal:
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
+        own = get_tags(self.answering())
+        tags.estimator_type, tags.target_tags, tags.input_tags = own.estimator_type, own.target_tags, own.input_tags
+        tags.classifier_tags, tags.regressor_tags = own.classifier_tags, own.regressor_tags
         tags.target_tags.required = True
-        tags.estimator_type = "classifier" if self.of_classes() else "regressor"
-        tags.classifier_tags = ClassifierTags() if self.of_classes() else None
-        tags.regressor_tags = None if self.of_classes() else RegressorTags()
         return tags
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -255,7 +255,7 @@ class Unlearner(Withdrawal, Learner):
 
     def build(self, data: Data) -> None:
         """Start from a copy of the estimator's network and its way of reading X."""
-        self.inputs_ = self.original_.inputs_
+        self.inputs_ = own_inputs(self.original_, self)
         self.net_ = deepcopy(self.original_.net_)
 
     def start(self, data: Data) -> None:
@@ -348,7 +348,15 @@ def handed_on(original: Any, net: nn.Module) -> Any:
     for name in OF_TRAINING:
         model.__dict__.pop(name, None)
     model.net_ = net
+    model.inputs_ = own_inputs(original, model)
     return model
+
+
+def own_inputs(original: Any, owner: Any) -> Inputs:
+    """Return the original's way of reading X for another owner, so that the original is not kept with it."""
+    inputs: Inputs = copy(original.inputs_)
+    inputs.owner = owner
+    return inputs
 
 
 def fresh(net: nn.Module) -> nn.Module:

@@ -338,7 +338,8 @@ def _silent(models: Mapping[str, Any], rows: _Rows, gap: Estimate | None, second
     if rows.apart and not rows.like.any():
         told.append("Test rows like the forgotten ones: there is none, so all test rows stood for them.")
     before, after = (getattr(getattr(models[name], "model_", models[name]), "inputs_", None) for name in MODELS[:2])
-    if before is not None and before is after and getattr(before, "center", None) is not None:
+    centres = [getattr(inputs, "center", None) for inputs in (before, after)]
+    if centres[0] is not None and centres[0] is centres[1]:
         told.append(
             "The means and spreads by which X is read: they were learned with the forgotten rows, and were kept."
         )

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.dummy import DummyClassifier
+from sklearn.utils import ClassifierTags, RegressorTags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -36,7 +37,9 @@ class Committee(Fields):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.estimator_type = "classifier" if hasattr(self, "classes_") else "regressor"
+        classes = hasattr(self, "classes_")
+        tags.estimator_type = "classifier" if classes else "regressor"
+        tags.classifier_tags, tags.regressor_tags = (ClassifierTags(), None) if classes else (None, RegressorTags())
         return tags
 
     @available_if(lambda self: hasattr(self, "classes_"))  # type: ignore[untyped-decorator]
