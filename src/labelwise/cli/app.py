@@ -131,6 +131,27 @@ def predict(
     _commands().predict(model, table, out, overwrite=overwrite, json=json)
 
 
+@app.command("adapt")
+@guarded
+def adapt(
+    model: Annotated[str, typer.Argument(help="A run, or a model directory with --source.")],
+    table: Annotated[str, typer.Argument(help="Table of unlabelled rows of the new place.")],
+    out: Annotated[str | None, typer.Option(help="Directory of the adapted model; MODEL-adapted by default.")] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Labelled rows of the old place that the model was not trained on; a run has them.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="Label column of --source.")] = None,
+    seed: Seed = 0, overwrite: Overwrite = False, json: Json = False,
+) -> None:  # fmt: skip
+    """Say how another place differs from the old one, adapt the model where that helps, and say when labels are needed.
+
+    The adapted model and the predictions of TABLE are written together; where nothing helps, nothing is written.
+    """
+    from labelwise.cli import adapting
+
+    adapting.adapt(model, table, out, source=source, label=label, seed=seed, overwrite=overwrite, json=json)
+
+
 @app.command("query")
 @guarded
 def query(

@@ -86,6 +86,8 @@ class DRM(ClassLearner):
             (n,) name of each row's domain; None: all rows are of one.
         """
         self.check_fields()
+        if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+            raise InputError("Complex data not supported: X must hold real numbers.")
         known = encode_classes(y)[1] != UNLABELED
         given = np.zeros(len(known), np.int64) if domains is None else np.asarray(domains)
         if given.shape != known.shape:
