@@ -35,7 +35,7 @@ def moved(seed, n=400):
     rng = np.random.default_rng(seed)
     y = np.repeat([0, 1], n // 2)
     X, Z = (np.stack([4.0 * y, 0 * y], axis=1) + 0.8 * rng.normal(size=(n, 2)) for _ in range(2))
-    return X, y, Z + [1.5, 0.5], y
+    return X, y, Z + np.array([1.5, 0.5]), y
 
 
 def pair(X, y, Z):
@@ -108,8 +108,10 @@ def test_alignment_adds_the_distance_of_features_times_a_weight_that_grows(cls, 
     for done, strength in ((0, 0.0), (model.total_, 3 * np.tanh(5))):
         model.step_.fill_(done)
         parts = model.loss(batch)
-        assert float(parts["supervised"]) == pytest.approx(float(plain), rel=1e-5)
-        assert float(parts["distance"]) == pytest.approx(strength * float(distance(*z)), rel=1e-4, abs=1e-7)
+        assert float(parts["supervised"].detach()) == pytest.approx(float(plain), rel=1e-5)
+        assert float(parts["distance"].detach()) == pytest.approx(
+            strength * float(distance(*z).detach()), rel=1e-4, abs=1e-7
+        )
 
 
 def test_the_features_climb_what_the_domain_head_descends():
@@ -135,11 +137,11 @@ def test_source_rows_count_by_the_estimated_ratio_of_their_class():
     count = np.array([0.0, 1.0, 3.0])[batch.y]
     scores = model.net_(batch.x).log_softmax(1).detach().numpy()
     expected = -(count * scores[np.arange(16), batch.y]).sum() / count.sum()
-    assert float(parts["supervised"]) == pytest.approx(expected, rel=1e-5)
+    assert float(parts["supervised"].detach()) == pytest.approx(expected, rel=1e-5)
     told = model.domain_(model.net_.features(torch.cat([batch.x, batch.unlabelled.x]))).log_softmax(1)
     here, there = -told[:16, 0].detach().numpy(), -told[16:, 1].detach().numpy()
     expected = ((count * here).sum() / count.sum() + there.mean()) / 2
-    assert float(parts["domain"]) == pytest.approx(expected, rel=1e-5)
+    assert float(parts["domain"].detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def test_class_shares_of_the_target_are_recovered_from_a_confused_classifier():

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from labelwise.base import UNLABELED, Estimate
+from labelwise.base import UNLABELED, Estimate, InputError
 from labelwise.learner import ClassLearner, endless, row_mean
 from labelwise.nets.base import Network, check_network
 from labelwise.parts.domains import proxy_a_distance, ramp
@@ -62,6 +62,8 @@ class DomainLearner(ClassLearner):
             For fields out of range, X or y that do not fit, no labelled source row, or a target that is not clear.
         """
         self.check_fields()
+        if getattr(getattr(X, "dtype", None), "kind", "") == "c":
+            raise InputError("Complex data not supported: X must hold real numbers.")
         classes, codes = encode_classes(y)
         source, target = source_and_target(codes, domains, self.target)
         where = self._number(source, target, domains)
