@@ -32,8 +32,10 @@ def read_graph(graph: Any, n: int) -> Any:
     InputError
         For another shape, node numbers that do not exist, negative or infinite weights.
     """
+    matrix: Any
     if sparse.issparse(graph):
-        matrix = sparse.csr_array(graph, dtype=np.float64)
+        given: Any = graph
+        matrix = sparse.csr_array(given).astype(np.float64)
     else:
         array = np.asarray(graph)
         if array.ndim > 2:

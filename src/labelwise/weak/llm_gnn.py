@@ -154,7 +154,7 @@ class LLMGNN(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             For fields out of range, inputs of other lengths, or when fewer than two classes were answered.
         """
         self.check_fields()
-        X = check_array(X, dtype=np.float64)
+        X = self._features(X)
         graph = read_graph(graph, len(X))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         known = self._known(y, len(X))
@@ -173,7 +173,7 @@ class LLMGNN(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def predict_proba(self, X: Any, graph: Any = None) -> Doubles:
         """Return class probabilities (n, K) of nodes with features `X` and their own `graph`; None: without edges."""
         check_is_fitted(self, "net_")
-        X = check_array(X, dtype=np.float64)
+        X = self._features(X)
         if X.shape[1] != self.n_features_in_:
             raise InputError(f"X must have {self.n_features_in_} columns, as in fit. Got {X.shape[1]}.")
         with torch.inference_mode():
@@ -182,7 +182,12 @@ class LLMGNN(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     def predict(self, X: Any, graph: Any = None) -> NDArray[Any]:
         """Return the classes (n,) of nodes with features `X` and their own `graph`; None: without edges."""
-        return np.asarray(self.classes_[self.predict_proba(X, graph).argmax(1)])
+        best = self.predict_proba(X, graph).argmax(1)
+        return np.asarray(self.classes_[best])
+
+    def _features(self, X: Any) -> Doubles:
+        checked: Any = check_array(X, dtype=np.float64)
+        return np.asarray(checked)
 
     def _known(self, y: ArrayLike | None, n: int) -> NDArray[Any]:
         """Return what is known beforehand, (n,) objects with None elsewhere."""
