@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labelwise.weak.analysts import Analyst, Prompted, Thesaurus
 from labelwise.weak.annotators import annotator_quality
 from labelwise.weak.answers import Answers, from_answers
 from labelwise.weak.bag_learners import BagClassifier, BagRegressor
@@ -14,6 +15,7 @@ from labelwise.weak.data_programming import DataProgramming
 from labelwise.weak.dawid_skene import DawidSkene, OneCoin
 from labelwise.weak.facile import FACILE
 from labelwise.weak.glad import GLAD
+from labelwise.weak.instructions import Instruction, LabellingInstructions
 from labelwise.weak.keyword_classes import keyword_vectors
 from labelwise.weak.lbl2vec import Lbl2TransformerVec, Lbl2Vec
 from labelwise.weak.llm_gnn import LLMGNN
@@ -23,6 +25,8 @@ from labelwise.weak.multiple_instance import MultipleInstance
 from labelwise.weak.private_bags import BagRelease, release_means, release_proportions
 from labelwise.weak.prompt_re import PromptRE, match_prior
 from labelwise.weak.sources import source_report
+from labelwise.weak.subpopulations import Slice, Subpopulations, SubpopulationsResult
+from labelwise.weak.vlm_guard import VLMGuard
 from labelwise.weak.vote_classifier import VoteClassifier
 
 __all__ = [
@@ -31,6 +35,7 @@ __all__ = [
     "LLMGNN",
     "MHIM",
     "Aggregated",
+    "Analyst",
     "Answers",
     "BagClassifier",
     "BagCrossEntropy",
@@ -41,12 +46,20 @@ __all__ = [
     "BeliefPropagation",
     "DataProgramming",
     "DawidSkene",
+    "Instruction",
+    "LabellingInstructions",
     "Lbl2TransformerVec",
     "Lbl2Vec",
     "MajorityVote",
     "MultipleInstance",
     "OneCoin",
     "PromptRE",
+    "Prompted",
+    "Slice",
+    "Subpopulations",
+    "SubpopulationsResult",
+    "Thesaurus",
+    "VLMGuard",
     "VoteClassifier",
     "aggregate",
     "annotator_quality",

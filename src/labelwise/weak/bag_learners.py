@@ -25,7 +25,42 @@ RHOS = (0.0, 0.1, 0.4, 1.0)
 """What ``rho="auto"`` tries."""
 
 
-class BagLearner(Learner):
+class WholeBags(Learner):
+    """Template of networks whose batches hold whole bags; a row's bag travels as its domain."""
+
+    def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield batches of whole bags, of at least ``train.batch_size`` rows."""
+        for rows in self._batches(data, generator):
+            yield data.batch(rows)
+
+    def steps(self, data: Data) -> int:
+        """Return the number of batches in an epoch; with bags of unequal sizes, of one epoch."""
+        return sum(1 for _ in self._batches(data, torch.Generator().manual_seed(self.seed_)))
+
+    def _batches(self, data: Data, generator: torch.Generator) -> Iterator[Tensor]:
+        bag = self._bag(data)
+        known: Tensor = torch.unique(bag[data.labelled])
+        return whole_bags(bag, known, self.train_.batch_size, generator)
+
+    def _bag(self, data: Data) -> Tensor:
+        if data.shard[1] > 1:
+            raise InputError(f"train: {type(self).__name__} trains on one device. Leave Train.devices at 1.")
+        return torch.arange(len(data), device=data.x.device) if data.domain is None else data.domain
+
+    def _hold_out(self, data: Data) -> tuple[Data, Data | None]:
+        """Split whole bags off for early stopping."""
+        if self.train_.validation == 0:
+            return data, None
+        known = data.labelled.nonzero().squeeze(1).numpy()
+        _, held = hold_out(self._bag(data)[known].numpy(), self.train_.validation, self.seed_)
+        rows = torch.as_tensor(known[held])
+        data.labelled = data.labelled.clone()
+        validation = Data(data.x[rows], data.y[rows], data.labelled[rows], None, self._bag(data)[rows], data.views)
+        data.labelled[rows] = False
+        return data, validation
+
+
+class BagLearner(WholeBags):
     """Template of networks that learn from bags: batches of whole bags, and `rho` by the loss of bags held out.
 
     Parameters
@@ -89,46 +124,11 @@ class BagLearner(Learner):
         """Return bags' labels as the network is to fit them ``(B, K)``, and each row's bag."""
         raise NotImplementedError(f"{type(self).__name__} must define bag_values.")
 
-    # -- training
-
-    def batches(self, data: Data, generator: torch.Generator) -> Iterator[Batch]:
-        """Yield batches of whole bags, of at least ``train.batch_size`` rows."""
-        for rows in self._batches(data, generator):
-            yield data.batch(rows)
-
-    def steps(self, data: Data) -> int:
-        """Return the number of batches in an epoch; with bags of unequal sizes, of one epoch."""
-        return sum(1 for _ in self._batches(data, torch.Generator().manual_seed(self.seed_)))
-
-    def _batches(self, data: Data, generator: torch.Generator) -> Iterator[Tensor]:
-        bag = self._bag(data)
-        known: Tensor = torch.unique(bag[data.labelled])
-        return whole_bags(bag, known, self.train_.batch_size, generator)
-
     def loss(self, batch: Batch) -> Tensor:
         """Return the interpolated loss of the batch's bags."""
         labels, local = bags_of(batch.index if batch.domain is None else batch.domain, batch.y)
         value: Tensor = self.criterion(self.rho_)(self.net_(batch.x), labels, local)
         return value
-
-    def _bag(self, data: Data) -> Tensor:
-        if data.shard[1] > 1:
-            raise InputError(f"train: {type(self).__name__} trains on one device. Leave Train.devices at 1.")
-        return torch.arange(len(data), device=data.x.device) if data.domain is None else data.domain
-
-    # -- early stopping
-
-    def _hold_out(self, data: Data) -> tuple[Data, Data | None]:
-        """Split whole bags off for early stopping."""
-        if self.train_.validation == 0:
-            return data, None
-        known = data.labelled.nonzero().squeeze(1).numpy()
-        _, held = hold_out(self._bag(data)[known].numpy(), self.train_.validation, self.seed_)
-        rows = torch.as_tensor(known[held])
-        data.labelled = data.labelled.clone()
-        validation = Data(data.x[rows], data.y[rows], data.labelled[rows], None, self._bag(data)[rows], data.views)
-        data.labelled[rows] = False
-        return data, validation
 
     def validation_score(self, data: Data) -> float:
         """Return minus the bag-level loss of bags held out."""
