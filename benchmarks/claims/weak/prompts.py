@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ def f1(chosen: Any, truth: Any) -> float:
 ALLOWED = {kind: [1 + 2 * kind, 2 + 2 * kind] for kind in range(TYPES)}
 
 
+@cache
 def scores(seed: int, uneven: bool) -> dict[str, float]:
     """Micro F1 of everything that is left out or added."""
     votes, truth, types = prompts(seed, uneven)
