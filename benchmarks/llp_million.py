@@ -82,8 +82,8 @@ def main() -> None:
     extra = whole.wall - plain.wall
     verdict = "met" if extra <= LIMIT else "NOT met"
     print(
-        f"\nNeighbours {search:.1f} s, {passes} passes of messages {spread:.1f} s. `BeliefPropagation` takes {extra:.1f} s longer "
-        f"than the supervised learner; at most {LIMIT:.0f} s at a million rows: {verdict}."
+        f"\nNeighbours {search:.1f} s, {passes} passes of messages {spread:.1f} s. `BeliefPropagation` takes {extra:.1f} s "
+        f"longer than the supervised learner; at most {LIMIT:.0f} s at a million rows: {verdict}."
     )
 
 

@@ -76,7 +76,8 @@ def test_a_network_of_ones_own_makes_the_embeddings():
             return self.head(self.features(x))
 
     X, truth, bags, shares = moons()
-    model = BeliefPropagation(rounds=1, net=Small(), train=SHORT, random_state=0).fit(X, shares, bags=bags)
+    train = Train(epochs=20, batch_size=32, lr=1e-2, progress=False)
+    model = BeliefPropagation(rounds=1, net=Small(), train=train, random_state=0).fit(X, shares, bags=bags)
     assert isinstance(model.estimator_.net_, Small)
     assert model.score(X, truth) > 0.9
 
