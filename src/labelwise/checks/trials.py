@@ -81,7 +81,7 @@ def fits_features(cls: type[Any]) -> bool:
 SMALL = {"n_resamples": 20, "draws": 3}
 
 
-def light(cls: type[Any], seed: int | None = 0, batch_size: int = 16, **given: Any) -> Any:
+def light(cls: type[Any], seed: int | None = 0, batch_size: int = 16, *, epochs: int = 30, **given: Any) -> Any:
     """Return an instance with short training, few resamples and, where it has one, a seed."""
     names = {item.name for item in fields(cls)} if hasattr(cls, "__dataclass_fields__") else set()
     small: dict[str, Any] = {name: 30 for name in names if name.endswith("_steps")}
@@ -89,7 +89,7 @@ def light(cls: type[Any], seed: int | None = 0, batch_size: int = 16, **given: A
     if "train" in names:
         from labelwise.training import Train
 
-        small["train"] = Train(epochs=30, batch_size=batch_size, progress=False)
+        small["train"] = Train(epochs=epochs, batch_size=batch_size, progress=False)
     if "random_state" in names:
         small["random_state"] = seed
     return cls(**{**small, **given})
