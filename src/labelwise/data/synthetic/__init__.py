@@ -12,8 +12,9 @@ labels are wrong                `symmetric_noise`, `pair_noise`, `transition_noi
                                 `boundary_noise`
 rows are of no known class      `open_set_noise`, `open_pool`
 several people or rules voted   `crowd`, `labelling_functions`
-domains differ                  `prior_shift`, `covariate_shift`, `topic_shift`
-rows change on the way          `labelled_stream`
+domains differ                  `prior_shift`, `covariate_shift`, `topic_shift`,
+                                `two_domain_reviews`
+rows change on the way          `labelled_stream`, `charging_curves`
 labels belong to groups         `proportion_bags`, `set_bags`, `two_kind_bags`
 labels are incomplete           `partial_multilabel`
 labels are very many            `extreme_multilabel`
@@ -23,6 +24,7 @@ classes were never seen         `taxonomy`, `label_tree`, `random_tree`
 only probabilities are there    `calibrated_probabilities`
 the signal moves about          `dynamic_signal`
 joints are to be found          `stick_figures`
+objects run into each other     `shape_scenes`
 ==============================  ========================================================================
 """
 
@@ -38,6 +40,7 @@ from labelwise.data.synthetic.bags import (
     set_bags,
     two_kind_bags,
 )
+from labelwise.data.synthetic.batteries import ChargingCurves, charging_curves
 from labelwise.data.synthetic.drawing import long_tail
 from labelwise.data.synthetic.duplicates import PlantedDuplicates, planted_duplicates
 from labelwise.data.synthetic.dynamic_signal import DynamicSignal, dynamic_signal
@@ -58,6 +61,8 @@ from labelwise.data.synthetic.mixtures import Blobs, Mixture, blobs, mixture
 from labelwise.data.synthetic.multilabel import PartialMultiLabel, partial_multilabel
 from labelwise.data.synthetic.open_set import OpenPool, OpenSetNoise, open_pool, open_set_noise
 from labelwise.data.synthetic.probabilities import Probabilities, calibrated_probabilities
+from labelwise.data.synthetic.reviews import Reviews, two_domain_reviews
+from labelwise.data.synthetic.shape_scenes import ShapeScenes, shape_scenes
 from labelwise.data.synthetic.shifts import CovariateShift, PriorShift, covariate_shift, prior_shift
 from labelwise.data.synthetic.stick_figures import StickFigures, stick_figures
 from labelwise.data.synthetic.streams import LabelledStream, labelled_stream
@@ -67,6 +72,7 @@ from labelwise.data.synthetic.topics import TopicShift, topic_shift
 __all__ = [
     "BackdoorPool",
     "Blobs",
+    "ChargingCurves",
     "CovariateShift",
     "Crowd",
     "DynamicSignal",
@@ -84,7 +90,9 @@ __all__ = [
     "PriorShift",
     "Probabilities",
     "ProportionBags",
+    "Reviews",
     "SetBags",
+    "ShapeScenes",
     "StickFigures",
     "Taxonomy",
     "TopicShift",
@@ -93,6 +101,7 @@ __all__ = [
     "blobs",
     "boundary_noise",
     "calibrated_probabilities",
+    "charging_curves",
     "covariate_shift",
     "crowd",
     "dynamic_signal",
@@ -114,6 +123,7 @@ __all__ = [
     "proportion_bags",
     "random_tree",
     "set_bags",
+    "shape_scenes",
     "stick_figures",
     "symmetric_noise",
     "symmetric_transition",
@@ -121,5 +131,6 @@ __all__ = [
     "taxonomy",
     "topic_shift",
     "transition_noise",
+    "two_domain_reviews",
     "two_kind_bags",
 ]  # fmt: skip
