@@ -32,14 +32,15 @@ ROWS, TEST = 2000, 1500
 SETS: dict[str, Callable[[], tuple[Any, Any]]] = {"satimage": satimage, "banking77": banking, "CIFAR-10": pictures}
 WHAT = ("a tenth of the rows", "a class", "a group")
 TRAIN = Train(epochs=40, batch_size=64, progress=False)
-RESTART: dict[str, Any] = {"epochs": 3, "lr": 1e-2, "train": TRAIN}
+RESTART: dict[str, Any] = {"epochs": 8, "lr": 1e-2, "train": Train(batch_size=256, progress=False)}
+"""Fewer and larger steps than in training: eight passes for less than a tenth of its time."""
 
 METHODS: dict[str, Callable[[Any, int], Any]] = {
     "FineTune": lambda model, seed: FineTune(estimator=model, epochs=3, train=TRAIN, random_state=seed),
-    "FineTune, shrunk to 0.2": lambda model, seed: FineTune(
-        estimator=model, shrink=0.2, noise=0.3, random_state=seed, **RESTART
+    "FineTune, shrunk to 0.15": lambda model, seed: FineTune(
+        estimator=model, shrink=0.15, noise=0.3, random_state=seed, **RESTART
     ),
-    "three epochs from scratch": lambda model, seed: FineTune(
+    "eight epochs from scratch": lambda model, seed: FineTune(
         estimator=model, shrink=0.0, noise=1.0, random_state=seed, **RESTART
     ),
     "GradientAscent": lambda model, seed: GradientAscent(

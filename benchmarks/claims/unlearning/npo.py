@@ -63,7 +63,7 @@ def descend(
     stepper, path = optimizer([weights], lr=lr), []
     for _ in range(steps):
         stepper.zero_grad()
-        loss(weights).backward()
+        loss(weights).backward()  # type: ignore[no-untyped-call]
         stepper.step()
         path.append(weights.detach().clone())
     return path
