@@ -24,7 +24,7 @@ GRIDS: dict[str, tuple[str, ...]] = {
     "discover": ("discover.grid",),
     "multilabel": ("multilabel.grid",),
     "imbalanced": ("imbalanced.grid", "imbalanced.regression_grid"),
-    "shift": ("shift.protocol_grid",),
+    "shift": ("shift.protocol_grid", "shift.streams_grid"),
     "unlearning": ("unlearning.grid",),
 }
 """Modules below `benchmarks.claims` whose ``section()`` makes a room's tables of all its methods, in this order."""
