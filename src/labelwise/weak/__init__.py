@@ -26,6 +26,7 @@ from labelwise.weak.private_bags import BagRelease, release_means, release_propo
 from labelwise.weak.prompt_re import PromptRE, match_prior
 from labelwise.weak.sources import source_report
 from labelwise.weak.subpopulations import Slice, Subpopulations, SubpopulationsResult
+from labelwise.weak.visual_bugs import VisualBugDetector
 from labelwise.weak.vlm_guard import VLMGuard
 from labelwise.weak.vote_classifier import VoteClassifier
 
@@ -60,6 +61,7 @@ __all__ = [
     "SubpopulationsResult",
     "Thesaurus",
     "VLMGuard",
+    "VisualBugDetector",
     "VoteClassifier",
     "aggregate",
     "annotator_quality",

@@ -32,7 +32,8 @@ class LLMGNN(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     for a fixed number of steps, as there is no label to stop by.
 
     Differs from the paper: every node can be annotated (none is set aside for tests), and the last answer of a class is
-    never dropped.
+    never dropped. Measured here (see the claims), the choice of nodes helps more surely than the filter: ``drop=0`` was
+    the better setting on Cora.
 
     Parameters
     ----------
