@@ -34,6 +34,7 @@ SCRIPTS = (
     "run_bundled",
     "guard",
     "extreme_labels",
+    "llp_million",
 )
 COMMANDS = {
     **{name: [f"benchmarks/{name}.py"] for name in SCRIPTS if (ROOT / "benchmarks" / f"{name}.py").exists()},

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.claims import Claim
 from labelwise.learner import Classifier, Train
-from labelwise.learner.pretraining import projection, two_views
+from labelwise.learner.pretraining import projection, trunk, two_views
 from labelwise.learner.template import ClassLearner
 from labelwise.nets import Joined
 from labelwise.parts.episodes import episodes
@@ -28,7 +28,8 @@ class Contrastive(ClassLearner):
 
     def start(self, data: Data) -> None:
         """Make the projection head."""
-        self.projection_ = projection(self.net_.head.in_features)
+        self.features_, width = trunk(self.net_)
+        self.projection_ = projection(width)
 
     def phases(self) -> list[Phase]:
         """Return the contrastive stage."""
@@ -36,7 +37,7 @@ class Contrastive(ClassLearner):
 
     def loss(self, batch: Batch) -> Tensor:
         """Return the contrastive loss."""
-        return two_views(batch, lambda x: self.projection_(self.net_.features(x)), 0.5)
+        return two_views(batch, lambda x: self.projection_(self.features_(x)), 0.5)
 
 
 class Sets(NamedTuple):
