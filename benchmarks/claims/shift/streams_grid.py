@@ -105,8 +105,9 @@ def section() -> list[str]:
     lines = [
         "## Adaptation at test time on ten kinds of streams", "",
         "Accuracy along the stream in points above the same network not adapted (its own in the first line);",
-        f"{frame.seed.nunique()} seeds. Worst: the least gain in any single stream. The last two lines are not online:",
-        "one sees all rows of the stream before it answers, the other has three labels a class. **Bold**: the 95 % t interval over seeds is clear of zero.",
+        f"{frame.seed.nunique()} seeds. Worst: the least gain in any single stream. The last two lines are not online: one",
+        "sees all rows of the stream before it answers, the other has three labels a class. **Bold**: the 95 % t interval over",
+        "seeds is clear of zero.",
         "Seconds: mean of a stream of 1,000 rows. `python -m benchmarks.claims.shift.streams_grid`.", "",
         "| method | " + " | ".join([*kinds, "mean", "worst", "seconds"]) + " |", "|---" * (len(kinds) + 4) + "|",
         f"| {PLAIN} (itself) | {own} | {plain.accuracy.mean():.1%} | | |",
