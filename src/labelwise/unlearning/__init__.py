@@ -7,6 +7,7 @@ from labelwise.unlearning.concept_poisoning import ConceptPoisoning
 from labelwise.unlearning.exact import Retrain
 from labelwise.unlearning.fine_tune import FineTune
 from labelwise.unlearning.generic_labels import GenericLabels, anchor_mass
+from labelwise.unlearning.label_only_inversion import InversionResult, LabelOnlyInversion
 from labelwise.unlearning.laf import LAF
 from labelwise.unlearning.membership import MembershipAttack
 from labelwise.unlearning.min_k import PretrainingDetector, min_k
@@ -28,6 +29,8 @@ __all__ = [
     "GaussianAmnesiac",
     "GenericLabels",
     "GradientAscent",
+    "InversionResult",
+    "LabelOnlyInversion",
     "MembershipAttack",
     "PretrainingDetector",
     "Relabel",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from labelwise.weak.analysts import Analyst, Prompted, Thesaurus
 from labelwise.weak.annotators import annotator_quality
 from labelwise.weak.answers import Answers, from_answers
+from labelwise.weak.attr_prompt import AttrPrompt, GeneratedResult, mean_cosine
 from labelwise.weak.bag_learners import BagClassifier, BagRegressor
 from labelwise.weak.bag_linear import BagLinearRegression
 from labelwise.weak.bag_losses import BagCrossEntropy, BagSquaredError
@@ -24,6 +25,7 @@ from labelwise.weak.mhim import MHIM
 from labelwise.weak.multiple_instance import MultipleInstance
 from labelwise.weak.private_bags import BagRelease, release_means, release_proportions
 from labelwise.weak.prompt_re import PromptRE, match_prior
+from labelwise.weak.recovery import Example, Recovery, RecoveryResult, alignment
 from labelwise.weak.sources import source_report
 from labelwise.weak.subpopulations import Slice, Subpopulations, SubpopulationsResult
 from labelwise.weak.visual_bugs import VisualBugDetector
@@ -38,6 +40,7 @@ __all__ = [
     "Aggregated",
     "Analyst",
     "Answers",
+    "AttrPrompt",
     "BagClassifier",
     "BagCrossEntropy",
     "BagLinearRegression",
@@ -47,6 +50,8 @@ __all__ = [
     "BeliefPropagation",
     "DataProgramming",
     "DawidSkene",
+    "Example",
+    "GeneratedResult",
     "Instruction",
     "LabellingInstructions",
     "Lbl2TransformerVec",
@@ -56,6 +61,8 @@ __all__ = [
     "OneCoin",
     "PromptRE",
     "Prompted",
+    "Recovery",
+    "RecoveryResult",
     "Slice",
     "Subpopulations",
     "SubpopulationsResult",
@@ -64,10 +71,12 @@ __all__ = [
     "VisualBugDetector",
     "VoteClassifier",
     "aggregate",
+    "alignment",
     "annotator_quality",
     "from_answers",
     "keyword_vectors",
     "match_prior",
+    "mean_cosine",
     "random_bags",
     "release_means",
     "release_proportions",
