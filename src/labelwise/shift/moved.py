@@ -136,4 +136,4 @@ def _means(values: Doubles, codes: Codes, n_classes: int) -> Doubles:
     """Return the mean of each class, (K, d); of a class without rows, that of all."""
     member = np.eye(n_classes)[codes]
     counts = member.sum(axis=0)[:, None]
-    return np.where(counts > 0, member.T @ values / np.maximum(counts, 1), values.mean(axis=0))
+    return np.asarray(np.where(counts > 0, member.T @ values / np.maximum(counts, 1), values.mean(axis=0)))
