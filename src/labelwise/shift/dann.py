@@ -26,8 +26,9 @@ class DANN(DomainLearner):
     source domains D names them all and the target.
 
     Features can only be alike in both domains if the classes are as frequent in both: where they are not, hiding the
-    domain means mixing up classes. ``prior="estimated"`` counts every source row as often as its class is estimated to be
-    in the target: after every epoch, from the confusion of the epoch's predictions (BBSE), averaged with the ratio before.
+    domain means mixing up classes. ``prior="estimated"`` counts every source row, in the second part, as often as its class
+    is estimated to be in the target: after every epoch, from the confusion of the epoch's predictions (BBSE), averaged with
+    the ratio before. What is predicted keeps the source's shares (`EMPrior` corrects them).
 
     Differs from the paper: training by `Train` (for the paper's ``Train(optimizer="sgd", lr=0.01, schedule="annealed",
     weight_decay=0)``); the estimated prior is an addition, as in the importance-weighted version of Tachet des Combes et
@@ -100,8 +101,7 @@ class DANN(DomainLearner):
         """Return the class part and the domain part."""
         z_source, z_target = self.both(batch)
         scores = self.net_.head(z_source)  # type: ignore[operator]
-        counts = self._counts(batch)
-        supervised = row_mean(cross_entropy(scores, batch.y, reduction="none"), counts)
+        supervised = self.supervised(scores, batch)
         if not len(z_target):
             return {"supervised": supervised}
         if self.prior == "estimated":
@@ -109,14 +109,14 @@ class DANN(DomainLearner):
         told = self.domain_(reverse(torch.cat([z_source, z_target]), self.strength(self.weight, self.schedule)))
         each = self._domain_loss(told, batch)
         here, there = each[: len(z_source)], each[len(z_source) :]
-        return {"supervised": supervised, "domain": (row_mean(here, counts) + there.mean()) / 2}
+        return {"supervised": supervised, "domain": (row_mean(here, self._counts(batch)) + there.mean()) / 2}
 
     def _domain_loss(self, told: Tensor, batch: Batch) -> Tensor:
         domain = torch.cat([batch.domain, batch.unlabelled.domain])  # type: ignore[list-item]
         return cross_entropy(told, domain, reduction="none")
 
     def _counts(self, batch: Batch) -> Tensor | None:
-        """Return how much every source row counts, None if all alike."""
+        """Return how much every source row counts in the domain part, None if all alike."""
         if self.prior == "same":
             return batch.weight
         ratio = self.ratio_.to(batch.y.device)[batch.y]

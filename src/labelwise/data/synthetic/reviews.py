@@ -40,8 +40,8 @@ def two_domain_reviews(
     """Draw texts of two domains, `n` of each.
 
     A text of class k holds one pivot of k with probability `pivot_share`, three opinions of its domain and class, and
-    neutral words; each judging word is of another class with probability `noise`. Pivots stand next to opinions, so that a model
-    that knows the pivots can learn the other domain's opinions from texts without labels.
+    neutral words; each judging word is of any class with probability `noise`. Pivots stand next to opinions, so that a
+    model that knows the pivots can learn the other domain's opinions from texts without labels.
 
     Parameters
     ----------
