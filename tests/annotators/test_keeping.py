@@ -51,6 +51,14 @@ def test_a_limit_is_a_number(limit: object) -> None:
         Spending(limit)  # type: ignore[arg-type]
 
 
+def test_what_fits_exactly_is_not_refused_for_its_last_digit() -> None:
+    purse = Spending(0.7)
+    for _ in range(7):
+        assert purse.reserve(0.1)
+        purse.settle(0.1, 0.1)
+    assert not purse.reserve(0.1)
+
+
 def test_a_function_that_fails_in_the_middle_is_not_asked_again(tmp_path: Path) -> None:
     asked: list[int] = []
 

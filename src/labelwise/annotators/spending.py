@@ -10,6 +10,9 @@ from typing import Any, NamedTuple, Self
 from labelwise.annotators.journal import Journal
 from labelwise.base import InputError
 
+ROUNDING = 1 + 1e-9
+"""Ten times a tenth is one, whatever the last digit says."""
+
 
 class Price(NamedTuple):
     """What a model asks for its answers.
@@ -50,11 +53,11 @@ class Spending:
     Examples
     --------
     >>> purse = Spending(limit=1.0)
-    >>> purse.reserve(0.8)
+    >>> purse.reserve(0.75)
     True
-    >>> purse.settle(0.8, paid=0.3)
-    >>> purse.spent, purse.reserve(0.8)
-    (0.3, False)
+    >>> purse.settle(0.75, paid=0.5)
+    >>> purse.spent, purse.reserve(0.75)
+    (0.5, False)
     """
 
     def __init__(self, limit: float, file: str | Path | None = None) -> None:
@@ -73,7 +76,7 @@ class Spending:
         While other calls are under way it waits for them, since they may cost less than was set aside.
         """
         with self._changed:
-            while self.spent + most > self.limit:
+            while self.spent + most > self.limit * ROUNDING:
                 if not self._open:
                     return False
                 self._changed.wait()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -223,9 +224,7 @@ class Subpopulations(Method, Fields):
         dimensions = self._frequent(analyst.dimensions, self.rounds, texts, analyst, rng)
         found = {}
         for name in dimensions:
-            values = self._frequent(
-                lambda some, name=name: analyst.values(name, some), 2 * self.rounds, texts, analyst, rng
-            )
+            values = self._frequent(partial(analyst.values, name), 2 * self.rounds, texts, analyst, rng)
             found[name] = self._refined(name, values, texts, analyst, rng)
         return {name: values for name, values in found.items() if len(values) > 1}
 
