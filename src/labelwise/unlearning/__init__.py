@@ -1,5 +1,6 @@
 """Data to be withdrawn: take the influence of some rows out of a fitted learner, and check that it is gone."""
 
+from labelwise.unlearning.backdoor import BackdoorReport, SemiSupervisedBackdoor, perturb_band
 from labelwise.unlearning.base import rows_named
 from labelwise.unlearning.blindspot import Blindspot, GaussianAmnesiac
 from labelwise.unlearning.certificate import Certificate, certify
@@ -17,11 +18,13 @@ from labelwise.unlearning.sisa import SISA
 from labelwise.unlearning.steps import GradientAscent, Relabel
 from labelwise.unlearning.text_certificate import certify_texts
 from labelwise.unlearning.texts import TextNPO
+from labelwise.unlearning.unlearnable import UnlearnableClusters
 
 __all__ = [
     "LAF",
     "NPO",
     "SISA",
+    "BackdoorReport",
     "Blindspot",
     "Certificate",
     "ConceptPoisoning",
@@ -35,12 +38,15 @@ __all__ = [
     "PretrainingDetector",
     "Relabel",
     "Retrain",
+    "SemiSupervisedBackdoor",
     "TextNPO",
+    "UnlearnableClusters",
     "anamnesis_index",
     "anchor_mass",
     "certify",
     "certify_texts",
     "min_k",
     "output_distance",
+    "perturb_band",
     "rows_named",
 ]
