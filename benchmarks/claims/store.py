@@ -26,7 +26,7 @@ GRIDS: dict[str, tuple[str, ...]] = {
     "imbalanced": ("imbalanced.grid", "imbalanced.regression_grid"),
     "shift": ("shift.protocol_grid", "shift.streams_grid"),
     "unlearning": ("unlearning.grid",),
-    "weak": ("weak.proportions_grid",),
+    "weak": ("weak.proportions_grid", "weak.votes_grid"),
 }
 """Modules below `benchmarks.claims` whose ``section()`` makes a room's tables of all its methods, in this order."""
 COLUMNS = (

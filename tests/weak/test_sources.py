@@ -45,6 +45,18 @@ def test_report_by_class_against_counts(make_votes):
             assert row.low <= row.accuracy <= row.high
 
 
+def test_enough_true_labels_judge_alone(make_votes):
+    votes, truth = make_votes(0, 500, 2, [(0.9, 1.0), (0.3, 1.0), (0.3, 0.5), (0.3, 1.0)])
+    for n, misled in ((20, True), (60, False)):
+        gold = np.where(np.arange(500) < n, truth, -1)
+        table = source_report(votes, gold, model=OneCoin())
+        assert (table.accuracy[1] > 0.5) == misled
+        assert table.answered[1] == 500
+        assert table.judged[1] == (500 if misled else 60)
+    said = votes[:60, 2] >= 0
+    assert table.accuracy[2] == pytest.approx((votes[:60, 2] == truth[:60])[said].mean())
+
+
 def test_a_rule_for_one_class_has_one_row():
     votes = np.array([[1, 0], [1, 1], [-1, 0], [-1, 1]])
     table = source_report(votes, by_class=True)

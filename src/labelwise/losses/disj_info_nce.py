@@ -23,7 +23,8 @@ class DisjInfoNCE(Loss):
     - ``conjunctive``: ``-sum of log p over positives``, every positive is required.
     - ``single``: ``-log p`` of one positive drawn at random at every call.
 
-    Queries without a positive are left out of the mean.
+    Queries without a positive are left out of the mean. With few queries and a small encoder try ``conjunctive`` too: each
+    positive that must be fitted is also one more example.
 
     Parameters
     ----------

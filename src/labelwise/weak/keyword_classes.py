@@ -110,7 +110,7 @@ class KeywordClasses(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     def _placed(self, vectors: Floats) -> Floats:
         """Unit vectors without the documents' mean; those of zeros stay zeros."""
-        return unit_rows(np.where(vectors.any(1)[:, None], vectors - self.mean_, 0))
+        return unit_rows(np.where(np.any(vectors, axis=1, keepdims=True), vectors - self.mean_, 0))
 
     def _encoded(self, X: Any) -> Floats:
         if is_text(X):

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from labelwise.base import InputError, Range
+from labelwise.base import UNLABELED, InputError, Range
 from labelwise.weak.annotators import agreement_with_others, judged
 from labelwise.weak.answers import Answers, AnyArray, Floats
 from labelwise.weak.copies import copies
+from labelwise.weak.held_out import ENOUGH_GOLD
 from labelwise.weak.label_model import LabelModel, accuracies, jeffreys
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Level = Annotated[float, Range(low=0, high=1, low_open=True, high_open=True)]
 
 
 def source_report(
@@ -25,9 +24,9 @@ def source_report(
 ) -> pd.DataFrame:  # fmt: skip
     """Return coverage and accuracy of each source of votes, with intervals; print it.
 
-    Accuracy is that of the answers given: a rule that speaks seldom is not wrong where it is silent. True classes are
-    inferred by a label model where they are not given, and the intervals count that doubt; they take the label model
-    for granted.
+    Accuracy is that of the answers given: a rule that speaks seldom is not wrong where it is silent. With true labels for
+    at least 50 rows it is counted on these rows. Else the true classes are inferred by a label model: the intervals count
+    the doubt that it has, but take the model for granted, and it can be wrong about a rule. Label fifty rows at random.
 
     Parameters
     ----------
@@ -49,9 +48,9 @@ def source_report(
     -------
     DataFrame
         ``source``; ``says`` (the class, with `by_class`); ``answered``, votes given; ``coverage``, the share of rows with
-        such a vote, and its interval ``coverage_low`` to ``coverage_high``; ``accuracy``, ``low``, ``high``; ``agreement``,
-        mean share of the other sources on a row that said the same (without `by_class`); ``same_as``, the first source
-        that says nearly the same on all rows, or an empty text.
+        such a vote, and its interval ``coverage_low`` to ``coverage_high``; ``judged``, votes that the accuracy is counted
+        on; ``accuracy``, ``low``, ``high``; ``agreement``, mean share of the other sources on a row that said the same
+        (without `by_class`); ``same_as``, the first source that says nearly the same on all rows, or an empty text.
 
     Raises
     ------
@@ -73,6 +72,9 @@ def source_report(
         raise InputError(f"level must be a number in (0, 1), such as 0.9. Got {level!r}.")
     answers, fitted = judged(votes, gold, model)
     right = fitted.proba_[answers.task, answers.label]
+    known = fitted._known(gold, len(answers.tasks)) != UNLABELED
+    if known.sum() >= ENOUGH_GOLD:
+        right[~known[answers.task]] = np.nan
     names = _names(votes, answers)
     if by_class:
         return _by_class(answers, right, names, level)
@@ -101,10 +103,11 @@ def _shares(answers: Answers, right: Floats, group: Any, n_groups: int, level: f
     n = len(answers.tasks)
     answered = np.bincount(group, minlength=n_groups)
     low, high = jeffreys(answered.astype(float), np.full(n_groups, float(n)), level)
-    accuracy, worst, best = accuracies(right, group, n_groups, level)
+    told = np.isfinite(right)
+    accuracy, worst, best = accuracies(right[told], group[told], n_groups, level)
     return {
         "answered": answered, "coverage": answered / n, "coverage_low": low, "coverage_high": high,
-        "accuracy": accuracy, "low": worst, "high": best,
+        "judged": np.bincount(group[told], minlength=n_groups), "accuracy": accuracy, "low": worst, "high": best,
     }  # fmt: skip
 
 

@@ -109,7 +109,7 @@ class VLMGuard(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             "fields": {"estimator": LogisticRegression()},
         }  # fmt: skip
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+    def fit(self, X: Any, y: ArrayLike | None = None) -> Self:
         """Score the mixture, split it, and train the detector.
 
         Parameters
@@ -140,19 +140,19 @@ class VLMGuard(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         self._tell(X[held], marks[held])
         return self
 
-    def score_rows(self, X: ArrayLike) -> Floats:
+    def score_rows(self, X: Any) -> Floats:
         """Return how malicious each row looks by the leading directions alone, (n,); higher is worse."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return self.setting_.sign * self._score(X, self.setting_.directions)
 
-    def predict_proba(self, X: ArrayLike) -> Floats:
+    def predict_proba(self, X: Any) -> Floats:
         """Return the probabilities of harmless and malicious, (n, 2)."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         return np.asarray(self.estimator_.predict_proba(X))
 
-    def predict(self, X: ArrayLike) -> NDArray[np.integer[Any]]:
+    def predict(self, X: Any) -> NDArray[np.integer[Any]]:
         """Return 1 for rows that look malicious, else 0, (n,)."""
         return np.asarray(self.predict_proba(X).argmax(1))
 
