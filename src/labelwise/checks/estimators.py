@@ -105,6 +105,8 @@ def beats_chance(cls: type[Any]) -> None:
 def unlabelled_rows_are_no_class(cls: type[Any]) -> None:
     """Rows labelled -1, None or NaN are not learnt as a class of their own."""
     trial = trial_of(cls)
+    if set(np.unique(trial.y)) - {-1} != {0, 1, 2}:
+        raise SkipTest(f"{cls.__name__} is not tried on three classes")
     codes = np.where(np.arange(len(trial.y)) % 5 == 0, -1, trial.y)
     names = np.array(["green", "red", "white", None], dtype=object)
     for y, classes in ((codes, [0, 1, 2]), (names[codes], ["green", "red", "white"])):
