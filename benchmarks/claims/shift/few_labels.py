@@ -6,11 +6,13 @@ from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+import torch
 from scipy.ndimage import rotate
 from sklearn.datasets import load_digits
 
 from benchmarks.claims import Claim, tuned
 from labelwise.learner import Classifier, Train
+from labelwise.nets import MLP
 from labelwise.shift import DRM, SHOT, FewShotTuning
 
 SEEDS = (0, 1, 2, 3, 4)
@@ -20,8 +22,15 @@ SEEDS = (0, 1, 2, 3, 4)
 def turned(angle: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the digits (1797, 64) turned by so many degrees, and their classes."""
     X, y = load_digits(return_X_y=True)
-    images = rotate(X.reshape(-1, 8, 8), angle, axes=(1, 2), reshape=False, order=1)
+    images = rotate(X.reshape(-1, 8, 8) / 16, angle, axes=(1, 2), reshape=False, order=1)
     return images.reshape(-1, 64).astype(np.float32), y
+
+
+def bare(outputs: int, seed: int) -> MLP:
+    """Return a network for pixels as they are: standardised, those that are nearly always empty would drown the others."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return MLP(64, outputs, (256,))
 
 
 def other_place(scenario: str, seed: int) -> tuple[Classifier, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -32,10 +41,11 @@ def other_place(scenario: str, seed: int) -> tuple[Classifier, np.ndarray, np.nd
     """
     rng = np.random.default_rng(seed)
     (X, y), (there, _) = turned(0), turned(30)
-    there = there + rng.normal(scale=2, size=there.shape).astype(np.float32)
+    there = there + rng.normal(scale=0.125, size=there.shape).astype(np.float32)
     order, known = rng.permutation(len(y)), y < 8
     source, pool, test = (part[known[part]] for part in np.array_split(order, 3))
-    model = Classifier(train=Train(epochs=20, batch_size=64), random_state=seed).fit(X[source], y[source])
+    net = Classifier(net=bare(8, seed), train=Train(epochs=30, batch_size=64), random_state=seed)
+    model = net.fit(X[source], y[source])
     few = np.concatenate([pool[y[pool] == k][:3] for k in range(8)])
     rest = np.setdiff1d(pool, few)
     if scenario == "lopsided":
@@ -81,8 +91,8 @@ def angles(seed: int) -> dict[str, float]:
     y = np.concatenate([turned(0)[1][rows[i * 200 : (i + 1) * 200]] for i in range(5)])
     where, test = np.repeat(np.arange(5), 200), rows[1000:]
     grid = {"train": [Train(lr=lr, epochs=25, batch_size=64) for lr in (1e-3, 5e-3)]}
-    plain = tuned(Classifier(random_state=seed), grid, X, y, seed)
-    heads = tuned(DRM(random_state=seed), grid, X, y, seed, domains=where)
+    plain = tuned(Classifier(net=bare(10, seed), random_state=seed), grid, X, y, seed)
+    heads = tuned(DRM(net=bare(60, seed), random_state=seed), grid, X, y, seed, domains=where)
     there = turned(75)[0][test]
     return {
         "baseline": plain.score(there, y_test := turned(0)[1][test]), "method": heads.score(there, y_test),
@@ -93,17 +103,19 @@ def angles(seed: int) -> dict[str, float]:
 
 TURNED = "digits 0 to 7, the new place turned by 30 degrees with noise"
 
+DESIGN = "first with standardised pixels: there the source model hardly knew turned digits, which tests nothing"
+
 CLAIMS = [
     Claim(
         method="labelwise.shift.SHOT", name="equal shares", data=f"{TURNED}; classes equally frequent", seeds=SEEDS,
         statement="Without labels, entropy and pseudo-labels raise accuracy at the new place.", baseline="the source model",
-        metric="accuracy on other rows there", run=shot_alone,
+        metric="accuracy on other rows there", run=shot_alone, tried=DESIGN,
     ),
     *(
         Claim(
             method="labelwise.shift.FewShotTuning", name=scenario, paper=228, data=f"{TURNED}; {scenario}", seeds=SEEDS,
             statement=statement, baseline="SHOT on all unlabelled rows", metric="accuracy on other rows there",
-            run=against_shot(scenario), margin=margin,
+            run=against_shot(scenario), margin=margin, tried=DESIGN,
         )
         for scenario, statement, margin in (
             ("equal", "Three labels a class are worth as much as adaptation without labels (within 3 points).", -0.03),
@@ -115,6 +127,6 @@ CLAIMS = [
         method="labelwise.shift.DRM", name="unseen angle", paper=50, seeds=SEEDS,
         data="digits at five angles, 200 rows each; tested at a sixth, 15 degrees beyond",
         statement="Heads of their own, steered by entropy, beat one network at a place never seen.",
-        baseline="one network for all rows", metric="accuracy at the unseen angle", run=angles,
+        baseline="one network for all rows", metric="accuracy at the unseen angle", run=angles, tried=DESIGN,
     ),
 ]  # fmt: skip

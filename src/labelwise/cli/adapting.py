@@ -311,7 +311,7 @@ def _text(result: dict[str, Any]) -> str:
     trust = (
         "with 90 % intervals"
         if shift["explained_by_shares"]
-        else "not to be trusted, for they do not explain the scores"
+        else "which do not explain the scores: not to be trusted"
     )
     lines.append(f"Class shares: p = {shift['p_value']:.2g} for no change; estimates, {trust}:")
     shown = sorted(shift["shares"], key=lambda share: -abs(share["now"] - share["before"]))[:10]

@@ -146,7 +146,8 @@ def _take(rows: Any, mask: NDArray[np.bool_]) -> Any:
 def _answer(tuned: Floats, plain: Floats, per_class: int, n_classes: int, adapted: bool, level: float) -> FewLabels:
     used = ~np.isnan(tuned).all(axis=0)
     gain = _estimate((tuned - plain)[:, used], level)
-    labels, none = _estimate(tuned[:, used], level), _estimate(plain[None, used], level)
+    same = np.where(np.isnan(tuned), np.nan, plain)  # the rows that each draw left to compare on
+    labels, none = _estimate(tuned[:, used], level), _estimate(same[:, used], level)
     labels, none = (Estimate(e.value, max(0.0, e.low), min(1.0, e.high), level) for e in (labels, none))
     better = True if gain.low > 0 else False if gain.high <= 0.01 else None
     other = "adapting without labels" if adapted else "the model as it is"
