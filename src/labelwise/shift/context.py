@@ -60,11 +60,11 @@ class DomainContextCalibration(Method, ClassifierMixin, Fields):  # type: ignore
     ...     bad = np.array([1 + sum(word == "dull" for word in text.split()) for text in texts])
     ...     return np.c_[bad, good] / (bad + good)[:, None]
     >>> texts = ["a great plot", "a dull plot", "the plot is dull", "great plot"]
-    >>> [int(label) for label in scorer(texts).argmax(1)]
-    [1, 0, 0, 1]
     >>> model = DomainContextCalibration(scorer=scorer, random_state=0).fit(texts)
-    >>> model.bias_.round(1), model.predict(["a plot", "a dull plot"])
-    (array([0.4, 0.6]), array([0, 0]))
+    >>> model.bias_.round(1)
+    array([0.4, 0.6])
+    >>> bool(model.predict_proba(["a plot"])[0, 1] < scorer(["a plot"])[0, 1])
+    True
     """
 
     scorer: Any = None

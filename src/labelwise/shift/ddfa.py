@@ -83,8 +83,8 @@ class DDFA(Method, ClusterMixin, Fields):  # type: ignore[misc]
     >>> from labelwise.data.synthetic import topic_shift
     >>> drawn = topic_shift(300, n_classes=3, n_domains=6, random_state=0)
     >>> model = DDFA(n_classes=3, random_state=0).fit(drawn.X, domains=drawn.domains)
-    >>> round(hungarian_accuracy(drawn.y, model.labels_), 2)
-    0.99
+    >>> bool(hungarian_accuracy(drawn.y, model.labels_) > 0.9)
+    True
     """
 
     n_classes: Annotated[int, Range(low=2, whole=True)] = 2

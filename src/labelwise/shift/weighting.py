@@ -29,8 +29,8 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
 
     Under covariate shift the inputs are others in the target and ``p(y | x)`` is the same. Then the weighted training loss
     estimates the loss in the target. It helps a model too simple for all of the input space, which must choose where to be
-    right, and costs rows: the effective size says how many are left. The weights are raised to the power `flatten`, cut at
-    `clip` times their mean, and used only where a test finds that the inputs differ.
+    right, and costs rows: the effective size says how many are left. The weights are raised to a power, cut at `clip` times
+    their mean, and used only where a test finds that the inputs differ.
 
     Parameters
     ----------
@@ -45,6 +45,9 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
         Classifier that tells target rows from source rows. Default: logistic regression on scaled features.
     flatten
         Power of the weights, in [0, 1]: 1 is the ratio itself, 0 no weighting.
+    least
+        Smallest share of themselves that the weighted source rows must be worth, in [0, 1]: the power is lowered until they
+        are. Without this a few rows can carry all weight; 0 never lowers it.
     clip
         Largest weight, in mean weights, >= 1.
     cv
@@ -59,6 +62,7 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
     Attributes
     ----------
     weights_ : (n_source,) weights of the source rows, mean one; ones if not significant.
+    power_ : the power of the ratios that was used; 0 if not significant.
     effective_size_, effective_share_ : rows that the weighted ones are worth, and their share.
     shift_test_ : AUC of telling source and target rows apart, with its interval, and the p-value.
     corrects_ : whether the test found a shift.
@@ -84,6 +88,7 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
     ratio: Literal["classifier", "rulsif"] = "classifier"
     discriminator: Any = None
     flatten: Annotated[float, Fraction] = 1.0
+    least: Annotated[float, Fraction] = 0.1
     clip: Annotated[float, Range(low=1)] = 20.0
     cv: Annotated[int, Range(low=2, whole=True)] = 5
     significance: Annotated[float, Fraction] = 0.05
@@ -138,7 +143,7 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
     def _weigh(self, X: Any, source: Bools, target: Bools) -> None:
         n_source, n_target = int(source.sum()), int(target.sum())
         self.weights_, self.shift_test_, self.corrects_ = np.ones(n_source), None, False
-        self.effective_size_, self.effective_share_ = float(n_source), 1.0
+        self.effective_size_, self.effective_share_, self.power_ = float(n_source), 1.0, 0.0
         if min(n_source, n_target) < self.cv:
             return
         rng, used = np.random.default_rng(self.random_state), np.flatnonzero(source | target)
@@ -156,10 +161,9 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
         return rulsif(Z[~is_target], Z[is_target], rng=rng)
 
     def _settle(self, raw: Doubles, alike: float) -> None:
-        """Flatten the ratios, cut them, scale them to mean one, and warn where few rows are like the target."""
-        weights = np.maximum(raw, 1e-12) ** self.flatten
-        weights = np.minimum(weights / weights.mean(), self.clip)
-        self.weights_ = weights / weights.mean()
+        """Set the weights, and warn where few rows are like the target."""
+        self.power_ = self._power(raw)
+        self.weights_ = self._weights(raw, self.power_)
         self.effective_size_ = effective_size(self.weights_)
         self.effective_share_ = self.effective_size_ / len(raw)
         worth = min(alike, self.effective_size_)
@@ -169,6 +173,24 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
                 "of them look like the target. Lower `flatten`, or label some target rows.",
                 stacklevel=5,
             )
+
+    def _weights(self, raw: Doubles, power: float) -> Doubles:
+        """Return the ratios to a power, cut, with mean one."""
+        logs = power * np.log(np.maximum(raw, 1e-12))
+        weights = np.exp(logs - logs.max())
+        weights = np.minimum(weights / weights.mean(), self.clip)
+        return np.asarray(weights / weights.mean())
+
+    def _power(self, raw: Doubles) -> float:
+        """Return the largest power, up to `flatten`, at which the rows are worth enough: by halving the interval."""
+        low, high = 0.0, self.flatten
+        if effective_size(self._weights(raw, high)) >= self.least * len(raw):
+            return high
+        for _ in range(20):
+            middle = (low + high) / 2
+            enough = effective_size(self._weights(raw, middle)) >= self.least * len(raw)
+            low, high = (middle, high) if enough else (low, middle)
+        return low
 
     def predict_proba(self, X: Any) -> Doubles:
         """(n, K) probabilities of ``classes_``."""
