@@ -154,8 +154,8 @@ CLAIMS = [
         statement="A linear classifier of a curved problem is better in the target if fitted on weighted rows.",
         data="covariate_shift, 1,000 source and target rows, drift 1.5", metric=ACCURACY,
         baseline="logistic regression, not weighted",
-        tried="seeds 0 to 9 gave +10.0 points [-0.1, +20.0]: two problems gained 26 and 44 points, which widens the interval "
-        "of the mean; measured on twenty new seeds",
+        tried="seeds 0 to 9 gave +10.0 points [-0.1, +20.0]: two problems gained 26 and 44 points, which widens the "
+        "interval; measured on twenty new seeds",
     ),
     *(
         Claim(
