@@ -24,7 +24,7 @@ Ints = NDArray[np.int64]
 
 LIMIT = 40.0
 """Largest log-odds of a message: beyond it a double no longer tells the probability from 0 or 1."""
-SPREAD, SLACK = 8.0, 8
+SPREAD, SLACK = 7.0, 7
 """A sum of rows is followed this many standard deviations, and so many rows, either side of its mean."""
 BLOCK = 1 << 14
 
@@ -226,7 +226,7 @@ def _count_messages(h, rows, count, weight, tilt, message, damping):  # type: ig
     for t in range(k):
         p[t] = 1 / (1 + np.exp(-min(max(h[rows[t]], -LIMIT), LIMIT) - tilt))
         variance += p[t] * (1 - p[t])
-    half = int(min(float(k), SPREAD * np.sqrt(variance))) + SLACK
+    half = int(min(float(k), SPREAD * np.sqrt(variance) + SLACK)) + 1
     width = 2 * half + 1
     low[0] = -half
     forward = np.zeros((k + 1, width + 2))  # a column of zeros on either side

@@ -43,10 +43,10 @@ class BagRelease(NamedTuple):
 
     def describe(self) -> str:
         """Say it in words."""
-        low, high = np.sqrt(2) * self.scale.min(), np.sqrt(2) * self.scale.max()
+        ends = dict.fromkeys(f"{np.sqrt(2) * scale:.3g}" for scale in (self.scale.min(), self.scale.max()))
         return (
             f"{len(self.y):,} bags of {len(self.bags):,} rows, each label {self.epsilon:g}-differentially private. The "
-            f"noise of a bag has a standard deviation of {low:.3g} to {high:.3g}."
+            f"noise of a bag has a standard deviation of {' to '.join(ends)}."
         )
 
     def _repr_html_(self) -> str:
