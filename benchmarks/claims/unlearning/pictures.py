@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,71 +13,64 @@ from labelwise.semi_supervised import FixMatch
 from labelwise.unlearning import SemiSupervisedBackdoor, UnlearnableClusters
 
 BOUND, DOTS = 64 / 255, 60 / 255
-PLAIN = Train(epochs=15, batch_size=64, progress=False)
+PLAIN = Train(epochs=8, batch_size=32, progress=False)
+LABELS = {"ten classes": lambda y: y, "odd or even": lambda y: y % 2, "below five": lambda y: (y < 5).astype(int)}
 
 
-def halves(seed: int, n: int = 1200) -> tuple[Any, Any, Any, Any]:
-    """Return training pictures and classes, and test ones."""
+def halves(seed: int, n: int) -> tuple[Any, Any, Any, Any]:
+    """Return training pictures and classes, and five hundred test ones."""
     X, y = digit_pictures()
     order = np.random.default_rng(seed).permutation(len(y))
-    return X[order[:n]], y[order[:n]], X[order[n:]], y[order[n:]]
+    return X[order[:n]], y[order[:n]], X[order[n : n + 500]], y[order[n : n + 500]]
 
 
-def protected(seed: int, *, labels: Any) -> dict[str, float]:
+def protected(seed: int) -> dict[str, float]:
     """Compare accuracy on clean pictures after training on protected ones and on ones with random noise as strong."""
-    X, y, X_test, y_test = halves(seed)
-    y, y_test = labels(y), labels(y_test)
+    X, y, X_test, y_test = halves(seed, 600)
     noise = BOUND * np.sign(np.random.default_rng(seed).normal(size=X.shape))
     made = {
         "baseline": (X + noise).clip(0, 1).astype(np.float32),
-        "method": UnlearnableClusters(bound=BOUND, random_state=seed).fit_transform(X),
-        "clean pictures": X,
+        "method": UnlearnableClusters(bound=BOUND, steps=40, random_state=seed).fit_transform(X),
     }
-    return {
-        name: float(Classifier(train=PLAIN, random_state=seed).fit(some, y).score(X_test, y_test))
-        for name, some in made.items()
+    scores = {
+        (key, name): float(Classifier(train=PLAIN, random_state=seed).fit(some, of(y)).score(X_test, of(y_test)))
+        for key, some in made.items()
+        for name, of in LABELS.items()
     }
+    told = {f"{name}, protected": scores["method", name] for name in LABELS}
+    return {key: float(np.mean([scores[key, name] for name in LABELS])) for key in made} | told
 
 
-def backdoor(seed: int, **other: Any) -> dict[str, float]:
-    """Compare the success of poisons of the target class all over the picture with that of another attack."""
-    X, truth, X_test, y_test = halves(seed)
+def backdoor(seed: int) -> dict[str, float]:
+    """Compare the success of a pattern all over pictures of the target class with two attacks that should fail."""
+    X, truth, X_test, y_test = halves(seed, 600)
     y = np.full(len(truth), -1)
     for name in range(10):
         y[np.flatnonzero(truth == name)[:4]] = name
-    learner = FixMatch(train=Train(epochs=15, batch_size=32, progress=False), random_state=seed)
+    learner = FixMatch(train=Train(epochs=10, batch_size=16, progress=False), random_state=seed)
     common: dict[str, Any] = {"target": 1, "rate": 0.05, "intensity": DOTS, "random_state": seed}
-    method, base = (
-        SemiSupervisedBackdoor(**common, **more).measure(learner, X, y, truth, X_test, y_test) for more in ({}, other)
+    full, others, patch = (
+        SemiSupervisedBackdoor(**common, **more).measure(learner, X, y, truth, X_test, y_test)
+        for more in ({}, {"victims": "others"}, {"pattern": "patch"})
     )
     return {
-        "baseline": base.success.value, "method": method.success.value, "trigger without poisons": method.control.value,
-        "accuracy": method.accuracy, "accuracy without poisons": method.clean_accuracy,
-        "spectral signature, AUC": float(method.spectral or np.nan),
+        "baseline": others.success.value, "method": full.success.value, "a patch in a corner": patch.success.value,
+        "trigger without poisons": full.control.value, "accuracy": full.accuracy,
+        "accuracy without poisons": full.clean_accuracy, "spectral signature, AUC": float(full.spectral or 0.5),
     }  # fmt: skip
 
 
-UC, ATTACK = "labelwise.unlearning.UnlearnableClusters", "labelwise.unlearning.SemiSupervisedBackdoor"
-POOL = "digits as pictures, 4 labels a class, 5 % of the pool poisoned"
 CLAIMS = [
-    *(
-        Claim(
-            method=UC, paper=200, name=name, data=f"digits as pictures, {name}, bound 64/255",
-            statement="Training on protected pictures fails on clean ones, whatever the labels.", higher_is_better=False,
-            baseline="random noise within the same bound", metric="accuracy on clean test pictures",
-            run=partial(protected, labels=labels), seeds=(0, 1, 2),
-        )
-        for name, labels in (("ten classes", lambda y: y), ("odd or even", lambda y: y % 2))
+    Claim(
+        method="labelwise.unlearning.UnlearnableClusters", paper=200, data="600 digits as pictures, bound 64/255",
+        statement="Networks trained on protected pictures fail on clean ones, whatever the labels.", run=protected,
+        baseline="random noise within the same bound", metric="accuracy on clean test pictures, mean of three labellings",
+        higher_is_better=False, seeds=(0, 1, 2),
     ),
-    *(
-        Claim(
-            method=ATTACK, paper=129, name=name, data=POOL, baseline=baseline, run=partial(backdoor, **other),
-            statement="Poisons of the target class with a pattern all over the picture reach further.", seeds=(0, 1, 2),
-            metric="share of other pictures taken for the target when they carry the trigger (FixMatch)",
-        )
-        for name, baseline, other in (
-            ("whose pictures", "poisons of other classes", {"victims": "others"}),
-            ("which pattern", "a patch in a corner", {"pattern": "patch"}),
-        )
+    Claim(
+        method="labelwise.unlearning.SemiSupervisedBackdoor", paper=129, run=backdoor, seeds=(0, 1, 2),
+        data="600 digits as pictures, 4 labels a class, 5 % of the pool poisoned",
+        statement="Poisons of the target class reach further than poisons of other classes.",
+        baseline="poisons of other classes", metric="share of other pictures taken for the target (FixMatch)",
     ),
 ]  # fmt: skip

@@ -94,7 +94,7 @@ class UnlearnableClusters(TransformerMixin, Method, Fields):  # type: ignore[mis
     bound: Annotated[float, Range(0, 1, low_open=True)] = 16 / 255
     steps: Annotated[int, Count] = 100
     lr: Annotated[float, Positive] = 1e-2
-    batch_size: Annotated[int, Count] = 128
+    batch_size: Annotated[int, Count] = 64
     surrogate: ClassLearner | None = None
     train: Train | None = None
     random_state: int | np.random.RandomState | None = None
@@ -184,7 +184,7 @@ class UnlearnableClusters(TransformerMixin, Method, Fields):  # type: ignore[mis
         pictures = (X / 16).astype(np.float32).reshape(-1, 8, 8, 1)
         return {
             "X": pictures[:200], "y": y[:200], "X_test": pictures[200:260], "y_test": y[200:260], "features": False,
-            "fields": {"clusters": 3, "train": Train(epochs=1, progress=False)},
+            "fields": {"clusters": 3, "steps": 10, "train": Train(epochs=1, progress=False)},
         }  # fmt: skip
 
 
