@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from benchmarks.claims import Claim
 from benchmarks.claims.grids import digit_pictures
@@ -47,7 +48,8 @@ def backdoor(seed: int) -> dict[str, float]:
     y = np.full(len(truth), -1)
     for name in range(10):
         y[np.flatnonzero(truth == name)[:4]] = name
-    learner = FixMatch(train=Train(epochs=10, batch_size=16, progress=False), random_state=seed)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
+    learner = FixMatch(net=net, train=Train(epochs=40, batch_size=16, progress=False), random_state=seed)
     common: dict[str, Any] = {"target": 1, "rate": 0.05, "intensity": DOTS, "random_state": seed}
     full, others, patch = (
         SemiSupervisedBackdoor(**common, **more).measure(learner, X, y, truth, X_test, y_test)
@@ -71,6 +73,7 @@ CLAIMS = [
         method="labelwise.unlearning.SemiSupervisedBackdoor", paper=129, run=backdoor, seeds=(0, 1, 2),
         data="600 digits as pictures, 4 labels a class, 5 % of the pool poisoned",
         statement="Poisons of the target class reach further than poisons of other classes.",
-        baseline="poisons of other classes", metric="share of other pictures taken for the target (FixMatch)",
+        baseline="poisons of other classes", metric="share of other pictures taken for the target (FixMatch, one hidden layer)",
+        tried="A convolutional FixMatch of ten passes with a pool of 1,160: the trigger moved under 2 % in every setting.",
     ),
 ]  # fmt: skip

@@ -170,7 +170,7 @@ class UnlearnableClusters(TransformerMixin, Method, Fields):  # type: ignore[mis
             reached = log_softmax(encoder((x[rows] + maker()).clamp(0, 1)), 1)
             loss = kl_div(reached, target.expand_as(reached), reduction="batchmean")
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         with torch.no_grad():
             return np.asarray(maker()[0].permute(1, 2, 0).numpy())

@@ -234,6 +234,7 @@ class BeliefPropagation(ClassifierMixin, Method, Fields):  # type: ignore[misc]
 
     def _read(self, y: Any, bags: Any, n_rows: int) -> tuple[NDArray[Any], Floats, Ints]:
         """Return the two classes, shares of the second in the bags, and each row's bag."""
+        bag: Ints
         if bags is None:
             classes, codes = encode_classes(y)
             shares, bag = np.where(codes >= 0, codes, np.nan), np.arange(len(codes), dtype=np.int64)
