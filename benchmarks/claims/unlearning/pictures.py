@@ -73,7 +73,8 @@ CLAIMS = [
         method="labelwise.unlearning.SemiSupervisedBackdoor", paper=129, run=backdoor, seeds=(0, 1, 2),
         data="600 digits as pictures, 4 labels a class, 5 % of the pool poisoned",
         statement="Poisons of the target class reach further than poisons of other classes.",
-        baseline="poisons of other classes", metric="share of other pictures taken for the target (FixMatch, one hidden layer)",
+        baseline="poisons of other classes",
+        metric="share of other pictures taken for the target (FixMatch, one hidden layer)",
         tried="A convolutional FixMatch of ten passes with a pool of 1,160: the trigger moved under 2 % in every setting.",
     ),
 ]  # fmt: skip
