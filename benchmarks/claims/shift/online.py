@@ -129,16 +129,19 @@ CLAIMS = [
         method="labelwise.shift.TENT", name="never below", data=f"20 {STREAM}, two of each of ten kinds",
         statement="With the guard it never ends more than a point below the unadapted network.", margin=-0.01,
         baseline=UNADAPTED, metric="accuracy on the worst of 20 streams", run=worst(TENT, 2), tried=FRESH,
+        seeds=(0, 1, 2),
     ),
     Claim(
         method="labelwise.shift.NormAdapt", name="never below", data=f"ten {STREAM}, one of each kind",
         statement="With the guard it never ends more than a point below the unadapted network.", margin=-0.01,
         baseline=UNADAPTED, metric="accuracy on the worst of 10 streams", run=worst(NormAdapt, 1), tried=FRESH,
+        seeds=(0, 1, 2),
     ),
     Claim(
         method="labelwise.shift.PriorTracker", name="never below", data=f"ten {STREAM}, one of each kind",
         statement="With the guard it never ends more than a point below the unadapted network.", margin=-0.01,
         baseline=UNADAPTED, metric="accuracy on the worst of 10 streams", run=worst(PriorTracker, 1), tried=FRESH,
+        seeds=(0, 1, 2),
     ),
     Claim(
         method="labelwise.shift.TENT", name="collapse", data=f"{STREAM}: in runs, in other shares, one class after another",
