@@ -112,9 +112,10 @@ class DomainLearner(ClassLearner):
         return check_network(self.net_, type(self).__name__)
 
     def both(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return features of the source rows and of the target rows, read in one pass (one set of batch statistics)."""
-        z: Tensor = self.representation().features(torch.cat([batch.x, batch.unlabelled.x]))
-        return z[: len(batch)], z[len(batch) :]
+        """Return features of the source rows and of the target rows, read apart: each has its own batch statistics."""
+        features, there = self.representation().features, batch.unlabelled.x
+        z: Tensor = features(batch.x)
+        return z, features(there) if len(there) else z[:0]
 
     def supervised(self, scores: Tensor, batch: Batch) -> Tensor:
         """Return the (weighted) mean cross-entropy of the source rows."""
