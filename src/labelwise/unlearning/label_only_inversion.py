@@ -264,7 +264,7 @@ class LabelOnlyInversion(Method, Fields):
         blur, k = _Blur(target.shape), len(target.classes)
         with torch.no_grad():
             n = max(self.budget // 2, 1)
-            x = maker(torch.randn(n, self.noise), torch.randint(k, (n,)))
+            x: Tensor = maker(torch.randn(n, self.noise), torch.randint(k, (n,)))
             y = target(x)
             kept = torch.zeros(n)
             candidates = torch.cat([(y == c).nonzero()[:, 0][: max(n // (8 * k), 1)] for c in range(k)])
