@@ -39,7 +39,7 @@ def test_a_bag_of_one_row_tells_its_label():
         ([0.5, 0.5], [0, 0], "no row is in bag 1"),
         ([0.5], [0, 1], "y has 1 entries, but bags numbers 2 bags"),
         ([0.5, 0.5], [0, None, 1], "Row 1 holds"),
-        ([0.5, np.inf], [0, 1], "infinite"),
+        ([0.5, np.inf], [0, 1], "Bag 1 is infinite"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_its_bag(y, bags, told):

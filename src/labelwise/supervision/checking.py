@@ -54,7 +54,9 @@ def _check_range(name: str, codes: Any, n_classes: int) -> None:
 def _check_values(targets: Targets) -> None:
     values = targets.need("values")
     if np.isinf(values).any():
-        raise InputError(f"y must be finite, NaN where unlabelled. {first(np.isinf(values)).capitalize()} is infinite.")
+        where = first(np.isinf(values))
+        where = where.replace("row", "bag") if targets.kind.per_bag else where
+        raise InputError(f"y must be finite, NaN where unlabelled. {where.capitalize()} is infinite.")
 
 
 def _check_masks(targets: Targets) -> None:
