@@ -139,8 +139,8 @@ TWO_KINDS = (
 )
 UNTUNED = (
     "held-out bags with easy rows cannot choose: tuned by them (0.1 or 0.2 hidden) it ended where attention does; settings "
-    "are fixed, the share hidden at the upper end of what bags of 50 were said to need. The agreement of teacher and student "
-    "leads the student back to easy rows: without it the AUC is far higher on every seed"
+    "are fixed, the share hidden at the upper end of what bags of 50 were said to need. The agreement of teacher and "
+    "student leads back to easy rows: without it the AUC is 0.81 in the mean"
 )
 CLAIMS = [
     Claim(
