@@ -111,7 +111,7 @@ def summaries(seed: int) -> dict[str, float]:
     support = [records[i] for i in order[:60]]
     named = rng.choice(fields, 3, replace=False)
     first = Example(support[0], " ".join(f"{f}={support[0][f].replace(' ', '_')}" for f in named))
-    found = Recovery(iterations=80, patience=40, random_state=seed).tune(
+    found = Recovery(iterations=80, patience=40, random_state=seed).search(
         support, summariser(fields, seed), recover, first
     )
     scores = {"alignment of the example found": found.alignment}
