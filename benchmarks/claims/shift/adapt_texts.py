@@ -107,7 +107,7 @@ def real_reviews(seed: int, n: int = 800) -> tuple[list[str], Any, list[str], An
 def pivoted(reviews: Any, seed: int) -> dict[str, float]:
     """Accuracy of DASK, of its network on the source alone, and without the words that pivots bring."""
     X, y, X_test, y_test = reviews(seed)
-    of = {"train": Train(epochs=15, batch_size=64, lr=3e-3, progress=False), "random_state": seed}
+    of = {"train": Train(epochs=10, batch_size=64, lr=3e-3, progress=False), "random_state": seed}
     off = {"weight": 0.0, "branch": 0.0, "memory": 0.0}
     return {
         "baseline": DASK(**off, **of).fit(X, y).score(X_test, y_test), "method": DASK(**of).fit(X, y).score(X_test, y_test),

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from labelwise.nets.base import Network
 from labelwise.nets.sequence import PADDING
+from labelwise.shift.prompt_text import trimmed
 
 
 def presence(tokens: Tensor, vocabulary: int) -> Tensor:
@@ -142,7 +143,7 @@ class _PivotMean(nn.Module):
 
     def forward(self, tokens: Tensor, hide: bool = False) -> Tensor:
         """Return one vector a text ``(b, width)``; with `hide` without its pivots and what they bring."""
-        tokens = tokens.long()
+        tokens = trimmed(tokens.long())
         pivot = self.pivot[tokens] & (tokens != PADDING)
         weight = (tokens != PADDING).to(self.embedding.weight.dtype)
         if hide:
