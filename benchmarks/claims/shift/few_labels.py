@@ -128,6 +128,6 @@ CLAIMS = [
         data="digits at five angles, 200 rows each; tested at a sixth, 15 degrees beyond",
         statement="Heads of their own, steered by entropy, beat one network at a place never seen.",
         baseline="one network for all rows", metric="accuracy at the unseen angle", run=angles,
-        tried=f"{DESIGN}. The mean of the heads and the surest head lose as much: each own head has learned from 200 rows only",
+        tried=f"{DESIGN}. Averaging the heads, or taking the surest, loses as much: each has learned from 200 rows only",
     ),
 ]  # fmt: skip
