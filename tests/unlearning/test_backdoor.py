@@ -106,6 +106,16 @@ def test_the_spectral_signature_sees_a_coarse_trigger():
     assert spectral_auc(Nearest().fit(X, y), poisoned, y == -1, rows) > 0.95
 
 
+def test_a_network_without_a_representation_has_no_signature():
+    class Closed(Nearest):
+        def features(self, X):
+            raise InputError("no representation")
+
+    X, y, truth = stripes()
+    poisoned, rows = SemiSupervisedBackdoor(target=1, rate=0.05, random_state=0).poison(X, truth, y == -1)
+    assert spectral_auc(Closed().fit(X, y), poisoned, y == -1, rows) is None
+
+
 def test_perturbing_a_band_leaves_smooth_pictures_as_they_are():
     smooth = 0.5 + 0.3 * np.cos(2 * np.pi * np.arange(16) / 16)[None, :, None, None] * np.ones((2, 16, 16, 1))
     np.testing.assert_allclose(perturb_band(smooth, random_state=0), smooth, atol=1e-9)

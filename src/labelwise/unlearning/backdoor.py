@@ -237,7 +237,11 @@ def spectral_auc(model: Any, X: Pictures, pool: NDArray[np.bool_], rows: Ints) -
     if not hasattr(model, "features"):
         return None
     at = np.flatnonzero(pool)
-    Z, guess = np.asarray(model.features(X[at])), np.asarray(model.predict(X[at]))
+    try:
+        Z = np.asarray(model.features(X[at]))
+    except InputError:  # a network of the user's that has no representation apart
+        return None
+    guess = np.asarray(model.predict(X[at]))
     score = np.zeros(len(at))
     for name in np.unique(guess):
         some = guess == name
