@@ -98,7 +98,9 @@ class Model:
         if "Which values" in prompt:
             return "Water\nOcean\n"
         caption = prompt.splitlines()[0]
-        return "water" if "sea" in caption or "lake" in caption else "land." if "forest" in caption or "meadow" in caption else "none"
+        if "sea" in caption or "lake" in caption:
+            return "water"
+        return "land." if "forest" in caption or "meadow" in caption else "none"
 
 
 def test_a_language_model_may_be_the_analyst() -> None:
