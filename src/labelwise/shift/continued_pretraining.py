@@ -53,6 +53,7 @@ class ContinuedPretraining(DomainLearner):
 
     Attributes
     ----------
+    seen_ : codes of the words of the training texts, sorted: what gaps are filled with.
     informative_ : (V,) how much each word code says of the class in the source.
     domains_ : names of the source domains, and last that of the target.
 
@@ -113,6 +114,8 @@ class ContinuedPretraining(DomainLearner):
         self.informative_ = informativeness(
             data.x[data.labelled], data.y[data.labelled], int(self.n_outputs_), self.inputs_.shape[1]
         )
+        used = data.x[data.domain >= 0]  # type: ignore[operator]
+        self.seen_ = torch.unique(used[used != PADDING]).long()
         self.label_codes_, self.epochs_done_ = codes.to(data.x.device), torch.tensor(0)
         self._name_classes()
 
@@ -148,7 +151,8 @@ class ContinuedPretraining(DomainLearner):
         tokens, net = trimmed(torch.cat([batch.x, batch.unlabelled.x]).long()), self.net_
         gaps = chosen(tokens, self.rate, self.informative_.to(tokens.device), self.hidden)
         states = net.states(tokens.masked_fill(gaps, self.inputs_.shape[1]))[gaps]  # type: ignore[operator]
-        return cross_entropy(net.words(states), tokens[gaps])  # type: ignore[operator]
+        seen = self.seen_.to(tokens.device)
+        return cross_entropy(net.words(states, seen), torch.searchsorted(seen, tokens[gaps]))  # type: ignore[operator]
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the class part and what is asked for beside it."""

@@ -43,9 +43,9 @@ class PromptText(Network):
         """Return the state of every word ``(b, length, width)``."""
         return self.features.read(tokens)[:, 1:]
 
-    def words(self, states: Tensor) -> Tensor:
-        """Return scores of every word of the vocabulary ``(..., V)``, tied to the word vectors."""
-        scores: Tensor = self.transform(states) @ self.features.embedding.weight[:-1].T
+    def words(self, states: Tensor, among: Tensor) -> Tensor:
+        """Return scores of the words `among` for states, ``(..., len(among))``, tied to the word vectors."""
+        scores: Tensor = self.transform(states) @ self.features.embedding.weight[among].T
         return scores
 
     def forward(self, tokens: Tensor) -> Tensor:
