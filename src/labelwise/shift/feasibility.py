@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 from scipy.special import softmax
 from sklearn.cluster import KMeans
 
@@ -204,7 +203,7 @@ def _graphs(graphs: Sequence[Any], name: str) -> list[Doubles]:
         raise InputError(f"{name} holds no graph.")
     made = []
     for i, given in enumerate(graphs):
-        array = np.asarray(given.todense() if sparse.issparse(given) else given)
+        array = np.asarray(given.toarray() if hasattr(given, "toarray") else given)
         if array.ndim != 2 or array.shape[0] != array.shape[1] or len(array) < 2:
             raise InputError(f"{name}[{i}] must be a square adjacency matrix of two nodes or more. Got {array.shape}.")
         edges = (array != 0) | (array != 0).T

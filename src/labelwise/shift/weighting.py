@@ -142,7 +142,8 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
 
     def _weigh(self, X: Any, source: Bools, target: Bools) -> None:
         n_source, n_target = int(source.sum()), int(target.sum())
-        self.weights_, self.shift_test_, self.corrects_ = np.ones(n_source), None, False
+        self.shift_test_: DomainResult | None = None
+        self.weights_, self.corrects_ = np.ones(n_source), False
         self.effective_size_, self.effective_share_, self.power_ = float(n_source), 1.0, 0.0
         if min(n_source, n_target) < self.cv:
             return
@@ -150,8 +151,8 @@ class ImportanceWeighting(Method, ClassifierMixin, Fields):  # type: ignore[misc
         rows, is_target = _safe_indexing(X, used), target[used]
         probe = plain_classifier() if self.discriminator is None else self.discriminator
         scores, odds = held_out_odds(probe, rows, is_target, self.cv, rng)
-        self.shift_test_: DomainResult | None = compare(scores[~is_target], scores[is_target], self.level)
-        self.corrects_ = self.shift_test_.p_value <= self.significance
+        found = compare(scores[~is_target], scores[is_target], self.level)
+        self.shift_test_, self.corrects_ = found, found.p_value <= self.significance
         if self.corrects_:
             raw = odds[~is_target] if self.ratio == "classifier" else self._least_squares(rows, is_target, rng)
             self._settle(raw, overlap_size(odds, is_target))
