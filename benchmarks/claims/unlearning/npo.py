@@ -110,17 +110,19 @@ def collapse(seed: int) -> dict[str, float]:
     }
 
 
-def flattening(seed: int) -> dict[str, float]:
-    """How much of the way from the start is gone in the second half of the steps, by plain gradient descent."""
-    found = paths(seed)
-    told = {}
-    for name in ("ascent, plain", "npo, plain", "ascent", "npo"):
-        half, end = (float((found["paths"][name][at] - found["before"]).norm()) for at in (STEPS // 2 - 1, -1))
-        told[name] = (end - half) / end
-    return {
-        "baseline": told["ascent, plain"], "method": told["npo, plain"],
-        "ascent with Adam": told["ascent"], "npo with Adam": told["npo"],
-    }  # fmt: skip
+def flattening(ending: str) -> Callable[[int], dict[str, float]]:
+    """Return a run that tells how much of the way from the start is gone in the second half of the steps."""
+
+    def run(seed: int) -> dict[str, float]:
+        found = paths(seed)
+        told = []
+        for name in ("ascent", "npo"):
+            way = found["paths"][name + ending]
+            half, end = (float((way[at] - found["before"]).norm()) for at in (STEPS // 2 - 1, -1))
+            told.append((end - half) / end)
+        return {"baseline": told[0], "method": told[1]}
+
+    return run
 
 
 def beside_retaining(seed: int) -> dict[str, float]:
@@ -157,8 +159,14 @@ CLAIMS = [
     Claim(
         method="labelwise.unlearning.NPO", paper=217, name="flattening", data=TOY, baseline="gradient ascent",
         metric="share of the way gone in the second half", higher_is_better=False,
-        statement="Under gradient descent NPO slows down by itself, gradient ascent does not.", run=flattening,
-        tried="With Adam, whose steps do not shrink with the gradient: +0.15 [-0.05, +0.35], not shown.",
+        statement="NPO slows down by itself, gradient ascent does not.", run=flattening(""),
+        tried="Adam's steps do not shrink with the gradient; the paper's rates are those of plain gradient descent.",
+    ),
+    Claim(
+        method="labelwise.unlearning.NPO", paper=217, name="flattening under plain descent", data=TOY,
+        baseline="gradient ascent", metric="share of the way gone in the second half", higher_is_better=False,
+        statement="Under plain gradient descent NPO slows down by itself, gradient ascent does not.",
+        run=flattening(", plain"),
     ),
     Claim(
         method="labelwise.unlearning.NPO", paper=217, name="with kept rows", data=TOY, baseline="gradient difference",
