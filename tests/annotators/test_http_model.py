@@ -236,7 +236,7 @@ def test_a_killed_program_goes_on_where_it_was(server: Server, tmp_path: Path) -
 def test_spending_stops_before_the_limit_and_returns_what_there_is(server: Server, tmp_path: Path) -> None:
     items, purse = [str(i) for i in range(10)], Spending(4.5)
     model = asking(server, price=Price(call=1), spending=purse, workers=3, keep=tmp_path / "kept.jsonl")
-    with pytest.warns(UserWarning, match=r"the spending limit is reached \(4 of 4.5\): 6 items"):
+    with pytest.warns(UserWarning, match=r"the spending limit is reached \(4 of 4.5\): 6 of 10 answers"):
         answers = model.annotate(items)
     assert len(server.calls) == 4 and purse.spent == 4 and given(answers).count("spam") == 4
     assert {answer.text for answer in answers if answer.abstained} == {"not asked: the spending limit"}
@@ -247,7 +247,7 @@ def test_spending_stops_before_the_limit_and_returns_what_there_is(server: Serve
 def test_a_copied_annotator_spends_from_the_same_purse(server: Server) -> None:
     model = asking(server, price=Price(call=1), spending=Spending(3))
     clone(model).annotate(["a", "b"])
-    with pytest.warns(UserWarning, match="1 items"):
+    with pytest.warns(UserWarning, match="1 of 2 answers"):
         clone(model).annotate(["c", "d"])
     assert model.spending.spent == 3 and len(server.calls) == 3
 

@@ -77,7 +77,7 @@ def test_a_function_that_fails_in_the_middle_is_not_asked_again(tmp_path: Path) 
 
 def test_a_function_spends_no_more_than_it_may() -> None:
     asked: list[int] = []
-    with pytest.warns(UserWarning, match="7 items"):
+    with pytest.warns(UserWarning, match="7 of 10 answers"):
         answers = Ask(function=asked.append, cost=2, spending=Spending(7), workers=3).annotate(range(10))
     assert len(asked) == 3 and len(answers) == 10
 

@@ -73,7 +73,8 @@ class Asker:
         if self.broke.is_set():
             left = sum(answer is not None and answer.text == NOT_ASKED for answer in answers)
             spent = f"{self.purse.spent:g} of {self.purse.limit:g}" if self.purse else "all"
-            warnings.warn(f"the spending limit is reached ({spent}): {left} items were not asked about.", stacklevel=4)
+            told = f"{left} of {len(jobs)} answers were not asked for."
+            warnings.warn(f"the spending limit is reached ({spent}): {told}", stacklevel=4)
         return answers
 
     def _all(self, jobs: Sequence[Job], workers: int) -> list[Answer | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from labelwise.annotators.base import Answer
+
+try:
+    import fcntl
+except ImportError:  # Windows: programs that share a file are then not kept apart, threads are
+    fcntl = None  # type: ignore[assignment]
 
 
 class Journal:
@@ -42,7 +46,8 @@ class Journal:
         line = json.dumps(record, default=_plain).encode() + b"\n"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self._lock, self.path.open("ab+", buffering=0) as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
