@@ -242,7 +242,7 @@ class BeliefPropagation(ClassifierMixin, Method, Fields):  # type: ignore[misc]
                 raise InputError(f"X has {n_rows} rows but y has {len(codes)}: give one class per row, or bags=.")
         else:
             found = read_proportions(y, bags, n_rows=n_rows)
-            classes, shares, bag = found.classes, found.shares[:, -1], found.bags
+            classes, shares, bag = found.classes, found.shares[:, -1], np.asarray(found.bags, dtype=np.int64)
         if len(classes) != 2:
             raise InputError(
                 "Only binary classification is supported. The type of the target is multiclass: y has "
