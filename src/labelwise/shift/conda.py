@@ -90,10 +90,10 @@ class ConDA(DomainLearner):
         features = self.representation().features(torch.cat(parts)).split([len(part) for part in parts])
         plain, perturbed = (self.supervised(self.net_.head(h), batch) for h in features[:2])  # type: ignore[operator]
         z = [self.projection_(h) for h in features]
-        contrast = (contrasted(*z[:2], self.temperature) + contrasted(*z[2:], self.temperature)) / 2
+        here, there = (contrasted(z[i], z[i + 1], self.temperature) for i in (0, 2))
         return {
             "supervised": (1 - self.contrast) * (plain + perturbed) / 2,
-            "contrast": self.contrast * contrast,
+            "contrast": self.contrast * (here + there) / 2,
             "discrepancy": self.weight * discrepancy(z[0], z[2]),
         }
 

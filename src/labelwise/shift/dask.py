@@ -130,8 +130,9 @@ class DASK(DomainLearner):
         """Choose the pivots: the common words whose scores in both tables point to a class most clearly."""
         total = self.tables_.sum(0).amax(1).masked_fill(~self.common_.to(self.tables_.device), -torch.inf)
         best = total.topk(min(self.pivots, int(self.common_.sum()))).indices
-        self.net_.features.pivot.zero_()  # type: ignore[union-attr, operator]
-        self.net_.features.pivot[best] = True  # type: ignore[union-attr, index]
+        pivot: Any = self.net_.features.pivot  # type: ignore[union-attr]
+        pivot.zero_()
+        pivot[best] = True
 
     def phases(self) -> list[Phase]:
         """Return the one stage, which moves the network and the head that guesses pivots."""

@@ -93,7 +93,7 @@ class DomainMix(DomainLearner):
         try:
             return super().fit(X, y, sample_weight, domains)
         finally:
-            vars(self).pop("rows_seen", None)
+            self.__dict__.pop("rows_seen", None)
 
     def start(self, data: Data) -> None:
         """Make room for the clusters' weights, and the domain head."""
