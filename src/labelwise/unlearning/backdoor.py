@@ -95,8 +95,8 @@ class SemiSupervisedBackdoor(Method, Fields):
     >>> X, truth = np.zeros((6, 4, 4, 1)), np.array([0, 1, 1, 0, 1, 1])
     >>> attack = SemiSupervisedBackdoor(target=1, rate=0.5, random_state=0)
     >>> poisoned, rows = attack.poison(X, truth, pool=np.ones(6, bool))
-    >>> rows.tolist(), float(np.abs(poisoned - X).max().round(3)), bool((truth[rows] == 1).all())
-    ([1, 2, 5], 0.118, True)
+    >>> len(rows), float(np.abs(poisoned - X).max().round(3)), bool((truth[rows] == 1).all())
+    (3, 0.118, True)
     """
 
     target: Any = 1
