@@ -30,7 +30,8 @@ PLAIN = "MajorityVote"
 OURS: dict[str, Callable[[], Any]] = {
     PLAIN: MajorityVote, "OneCoin": OneCoin, "DawidSkene": DawidSkene,
     "DawidSkene, abstentions modelled": lambda: DawidSkene(abstentions="model"), "GLAD": GLAD,
-    "DataProgramming": DataProgramming, "chosen (VoteClassifier)": lambda: "auto",
+    "GLAD, class shares learned": lambda: GLAD(prior="learned"), "DataProgramming": DataProgramming,
+    "chosen (VoteClassifier)": lambda: "auto",
 }  # fmt: skip
 PEERS = {"crowd-kit OneCoin": "OneCoinDawidSkene", "crowd-kit DawidSkene": "DawidSkene", "crowd-kit GLAD": "GLAD",
          "crowd-kit MACE": "MACE"}  # fmt: skip
@@ -100,6 +101,8 @@ def end_model(data: str, seed: int, name: str) -> float:
     answers = read_votes(votes[heard])
     proba = peer(name, answers)
     rows, codes = np.nonzero(proba >= 0.01)
+    if len(np.unique(codes)) == 1:
+        return float((y_test == answers.classes[codes[0]]).mean())
     learned = plain.fit(X[heard][rows], answers.classes[codes], sample_weight=proba[rows, codes])
     return float((learned.predict(X_test) == y_test).mean())
 

@@ -37,7 +37,8 @@ class GLAD(LabelModel):
     Parameters
     ----------
     prior
-        ``learned``: class shares are estimated. ``even``: all classes are equally frequent.
+        ``even``: all classes are equally frequent, as in the paper. ``learned``: class shares are estimated, which can end
+        with one class for all rows.
     spread
         Standard deviation of the normal priors of ability and of log easiness.
     steps
@@ -59,8 +60,8 @@ class GLAD(LabelModel):
 
     Notes
     -----
-    Differs from the paper: the M-step is damped Newton instead of conjugate gradients, and class shares may be learned. The
-    easiness of rows that were not in `fit` is inferred from their answers with the abilities held.
+    Differs from the paper: the M-step is damped Newton instead of conjugate gradients, and class shares may be learned.
+    The easiness of rows that were not in `fit` is inferred from their answers with the abilities held.
 
     References
     ----------
@@ -77,7 +78,7 @@ class GLAD(LabelModel):
     True
     """
 
-    prior: Literal["learned", "even"] = "learned"
+    prior: Literal["even", "learned"] = "even"
     spread: Annotated[float, Positive] = 1.0
     steps: Annotated[int, Count] = 3
     max_iter: Annotated[int, Count] = 100
@@ -92,7 +93,7 @@ class GLAD(LabelModel):
         cost="seconds",
         apart="It turns votes into labels; a run does that before the race, for every method alike.",
     )
-    tune = {"spread": [0.5, 1.0, 2.0]}
+    tune = {"spread": [0.5, 1.0, 2.0], "prior": ["even", "learned"]}
 
     def _fit(self, answers: Answers, known: Ints) -> None:
         n, m, k = answers.shape
