@@ -139,5 +139,8 @@ def test_bad_input_is_refused() -> None:
         SISA(estimator=LogisticRegression(), slices=2).fit(X, Y)
     with pytest.raises(InputError, match="must be an estimator of labelwise or scikit-learn"):
         Retrain(estimator="tree").fit(X, Y)
+    mixed = np.array(["one", *Y[1:].tolist()], dtype=object)  # the odd label is among the rows to forget
+    with pytest.raises(InputError, match="y"):
+        Retrain(estimator=GaussianNB()).fit(X, mixed, forget=np.arange(600) < 1)
     with pytest.raises(InputError, match="X has 600 rows but y has 599"):
         Retrain(estimator=GaussianNB()).fit(X, Y[1:])

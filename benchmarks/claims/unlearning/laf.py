@@ -121,8 +121,8 @@ CLAIMS = [
         data="digits, one class withdrawn, a twentieth of the labels left", baseline="fine-tuning on kept labels",
         metric="mean distance to retraining of the test accuracies of the class and of the others", higher_is_better=False,
         statement="With few labels LAF+R comes closer to retraining than fine-tuning on them.", run=few_labels,
-        tried="Fine-tuning forgets no class at all. Other methods that use the few labels end at 0.06 (random labels) and 0.11 "
-        "(gradient difference) on average; against the better of the two in each seed the gain is +0.03 [-0.02, +0.09], which "
-        "would not be shown. LAF without any label was as close as with the few.",
+        tried="Fine-tuning forgets no class at all. Other methods that use the few labels end at 0.06 (random labels) and "
+        "0.11 (gradient difference) on average; against the better of the two in each seed the gain is +0.03 "
+        "[-0.02, +0.09], which would not be shown. LAF without any label was as close as with the few.",
     ),
 ]  # fmt: skip

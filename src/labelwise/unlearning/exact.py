@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from labelwise.base import Card, Fields, InputError, Method
 from labelwise.inputs import Inputs
 from labelwise.learner import Learner
+from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import to_numpy
 from labelwise.unlearning.base import Withdrawal, forget_mask
 from labelwise.unlearning.certificate import taken
@@ -119,9 +120,12 @@ class Retrain(Exact, Method, Fields):
             When the mask does not fit the rows or marks all of them, or X and y disagree.
         """
         self.check_fields()
+        self.__dict__.pop("model_", None)
         started = time.perf_counter()
         rows, labels = self.held(X, y)
         kept = ~forget_mask(forget, len(labels))
+        if self.of_classes() and labels.ndim == 1:
+            encode_classes(labels, least=0)  # raises for labels that are none, in forgotten rows too
         model = self.unfitted()
         if self.random_state is not None and "random_state" in model.get_params(deep=False):
             model.set_params(random_state=self.random_state)
