@@ -144,7 +144,7 @@ CLAIMS = [
         method="labelwise.shift.DDFA", paper=2, name="digits, milder shift", run=against_clusters(digits, 3.0),
         data=f"digits, 20 domains, {ALMOST.format(3, 6)}", baseline=BEST, metric=ACCURACY,
         statement="It finds classes that clustering does not where each domain holds many classes, too.",
-        tried="with Dirichlet(10 / 10) it falls to 0.65, below clustering: with 90 rows a domain the shares differ too little",
+        tried="with Dirichlet(10 / 10) it falls to 0.65, below clustering: 90 rows a domain are too few",
     ),
     Claim(
         method="labelwise.shift.DDFA", paper=2, name="misleading features", run=misleading, metric=ACCURACY,

@@ -187,7 +187,7 @@ def _codes(labels: pd.Series, fitted: Model, what: str) -> Codes:
         raise InputError(
             f"{what} hold {strange.iloc[0]!r}, which the model does not know: it knows {list(names)[:10]}."
         )
-    return codes.fillna(-1).to_numpy(np.int64)
+    return np.asarray(codes.fillna(-1), dtype=np.int64)
 
 
 def _is_number(text: str) -> bool:
@@ -309,9 +309,7 @@ def _text(result: dict[str, Any]) -> str:
     shift = result["label_shift"]
     lines = [f"{result['rows']:,} rows of the new place, {result['held_out_rows']:,} held-out rows of the old one.", ""]
     trust = (
-        "with 90 % intervals"
-        if shift["explained_by_shares"]
-        else "which do not explain the scores: not to be trusted"
+        "with 90 % intervals" if shift["explained_by_shares"] else "which do not explain the scores: not to be trusted"
     )
     lines.append(f"Class shares: p = {shift['p_value']:.2g} for no change; estimates, {trust}:")
     shown = sorted(shift["shares"], key=lambda share: -abs(share["now"] - share["before"]))[:10]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labelwise.diagnostics.covariate_shift import DomainClassifier, DomainResult
+from labelwise.diagnostics.covariate_shift import DomainClassifier
 from labelwise.diagnostics.duplicates import DuplicateResult, NearDuplicates
 from labelwise.diagnostics.familiarity import Familiarity, FamiliarityResult, FamiliaritySplits, name_vectors
 from labelwise.diagnostics.feature_spectrum import FeatureSpectrum, SpectrumReading
@@ -55,6 +55,7 @@ from labelwise.diagnostics.uniformity import (
     tolerance,
     uniformity,
 )
+from labelwise.parts.two_samples import DomainResult
 
 __all__ = [
     "ClassSeparability",

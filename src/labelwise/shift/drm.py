@@ -118,8 +118,8 @@ class DRM(ClassLearner):
 
     def steered(self, scores: Tensor) -> Tensor:
         """Return probabilities ``(b, K)`` from the network's outputs."""
-        p = self.heads(scores).softmax(2)
-        entropy = torch.special.entr(p).sum(2) + 1e-6
+        p: Tensor = self.heads(scores).softmax(2)
+        entropy: Tensor = torch.special.entr(p).sum(2) + 1e-6
         if self.steering == "hard":
             return p[torch.arange(len(p)), entropy.argmin(1)]
         weight = entropy[:, :-1] ** -self.gamma
@@ -127,7 +127,8 @@ class DRM(ClassLearner):
 
     def outputs(self, X: Any) -> NDArray[np.float64]:
         """Return logarithms of the steered probabilities ``(n, K)``."""
-        return np.log(np.maximum(self.steered(torch.as_tensor(super().outputs(X))).numpy(), 1e-300))
+        p = self.steered(torch.as_tensor(super().outputs(X))).numpy()
+        return np.asarray(np.log(np.maximum(p, 1e-300)))
 
     def quality(self, scores: Tensor, y: Tensor) -> float:
         """Return the accuracy of the steered prediction, its confidence breaking ties."""

@@ -120,7 +120,8 @@ class GPT4Battery(Regressor):
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss of the numbers and that of completing the curves."""
-        hidden = torch.rand(len(batch), self.net_.features.count, device=batch.x.device) < self.mask  # type: ignore[union-attr,operator]
+        net: Any = self.net_
+        hidden = torch.rand(len(batch), net.features.count, device=batch.x.device) < self.mask
         parts = {"label": self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)}
         return parts | {"completion": self.completion * self._guess(self.net_, batch.x, hidden).mean()}
 
@@ -167,8 +168,8 @@ class GPT4Battery(Regressor):
 
     def _guess(self, net: Any, x: Tensor, hidden: Tensor) -> Tensor:
         """Return the mean squared error of each completed curve ``(b,)``, with the physics term if asked for."""
-        guess = net.completed(x, hidden)
-        error = (guess - net.features.cut(x)).square().mean((1, 2))
+        guess: Tensor = net.completed(x, hidden)
+        error: Tensor = (guess - net.features.cut(x)).square().mean((1, 2))
         return error + self.physics * off_circuit(guess.flatten(1)) if self.physics else error
 
 
@@ -180,7 +181,7 @@ def off_circuit(curve: Tensor) -> Tensor:
     time = torch.linspace(0, 1, curve.shape[1], dtype=curve.dtype, device=curve.device)
     smooth = time[:, None] ** torch.arange(DEGREE + 1, dtype=curve.dtype, device=curve.device)
     residual = _rest(curve, smooth)
-    best = residual.square().mean(1)
+    best: Tensor = residual.square().mean(1)
     for tau in TIMES:
         rise = _rest((1 - torch.exp(-time / tau))[None], smooth)[0]
         share = (residual @ rise / rise.square().sum()).clamp_min(0)
@@ -190,5 +191,5 @@ def off_circuit(curve: Tensor) -> Tensor:
 
 def _rest(curve: Tensor, basis: Tensor) -> Tensor:
     """Return what a basis ``(time, k)`` leaves of curves ``(b, time)``."""
-    axes = torch.linalg.qr(basis)[0]
+    axes: Tensor = torch.linalg.qr(basis)[0]
     return curve - (curve @ axes) @ axes.T

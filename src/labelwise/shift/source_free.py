@@ -283,7 +283,7 @@ class SHOT(SourceFree):
     def pseudo_labels(self, data: Data) -> Tensor:
         """Return the class of the nearest centre for every row ``(n,)``."""
         net = self.network().eval()
-        parts = torch.arange(len(data), device=data.x.device).split(4096)
+        parts = torch.split(torch.arange(len(data), device=data.x.device), 4096)
         hidden = torch.cat([net.features(data.batch(rows).x) for rows in parts])
         member, z = net.head(hidden).softmax(1), normalize(hidden.flatten(1))
         for _ in range(2):

@@ -172,7 +172,8 @@ class TestTimeAdapter(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator_, name):
                 setattr(self, name, getattr(self.estimator_, name))
-        self.held_, self.held_codes_ = None, codes[held]
+        self.held_: Any = None
+        self.held_codes_ = codes[held]
         self.held_ = self._rows(_safe_indexing(X, held)) if len(held) else None
         counts = np.bincount(self.held_codes_ if len(held) else codes[known], minlength=len(self.classes_)) + 1.0
         self.source_prior_ = counts / counts.sum()
