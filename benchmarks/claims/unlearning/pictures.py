@@ -61,7 +61,7 @@ def backdoor(seed: int) -> dict[str, float]:
     y = np.full(len(truth), -1)
     for name in range(10):
         y[np.flatnonzero(truth == name)[:4]] = name
-    learner = FixMatch(net=OneLayer(), train=Train(epochs=40, batch_size=16, progress=False), random_state=seed)
+    learner = FixMatch(net=OneLayer(), train=Train(epochs=400, batch_size=16, progress=False), random_state=seed)
     common: dict[str, Any] = {"target": 1, "rate": 0.05, "intensity": DOTS, "random_state": seed}
     full, others, patch = (
         SemiSupervisedBackdoor(**common, **more).measure(learner, X, y, truth, X_test, y_test)
@@ -87,6 +87,7 @@ CLAIMS = [
         statement="Poisons of the target class reach further than poisons of other classes.",
         baseline="poisons of other classes",
         metric="share of other pictures taken for the target (FixMatch, one hidden layer)",
-        tried="A convolutional FixMatch of ten passes with a pool of 1,160: the trigger moved under 2 % in every setting.",
+        tried="A convolutional FixMatch of ten passes with a pool of 1,160: the trigger moved under 2 % in every setting. With "
+        "40 passes of the labelled rows FixMatch was never sure enough to use the pool, and all three attacks did nothing.",
     ),
 ]  # fmt: skip
