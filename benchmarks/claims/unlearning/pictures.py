@@ -87,7 +87,7 @@ CLAIMS = [
         statement="Poisons of the target class reach further than poisons of other classes.",
         baseline="poisons of other classes",
         metric="share of other pictures taken for the target (FixMatch, one hidden layer)",
-        tried="A convolutional FixMatch of ten passes with a pool of 1,160: the trigger moved under 2 % in every setting. With "
-        "40 passes of the labelled rows FixMatch was never sure enough to use the pool, and all three attacks did nothing.",
+        tried="A convolutional FixMatch of ten passes with a pool of 1,160: the trigger moved under 2 % in every setting. "
+        "With 40 passes of the labelled rows FixMatch was never sure enough to use the pool: no attack did anything.",
     ),
 ]  # fmt: skip

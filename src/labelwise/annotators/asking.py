@@ -17,6 +17,8 @@ from labelwise.annotators.spending import Spending
 
 LONGEST_PAUSE = 60.0
 NOT_ASKED = "not asked: the spending limit"
+JITTER = random.Random()
+"""Spreads the pauses of several programs; it is our own, so that nobody's random numbers change."""
 
 
 class AnnotationError(RuntimeError):
@@ -135,5 +137,5 @@ class Asker:
 
     def _waits(self, attempt: int, failure: Failure) -> bool:
         """Wait before the next try; True when all work is to stop."""
-        seconds = max(self.pause * 2**attempt * random.uniform(0.75, 1.25), failure.after)
+        seconds = max(self.pause * 2**attempt * JITTER.uniform(0.75, 1.25), failure.after)
         return self.stop.wait(min(seconds, LONGEST_PAUSE))
