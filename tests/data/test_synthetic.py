@@ -71,6 +71,12 @@ EXAMPLES = {
         np.zeros((40, 16)) + np.linspace(0, 1, 16), np.arange(40) % 2, 0, 0.2, shape=(4, 4), random_state=rs
     ),
     "extreme_multilabel": lambda rs: synthetic.extreme_multilabel(30, 20, n_groups=4, random_state=rs),
+    "two_kind_bags": lambda rs: synthetic.two_kind_bags(6, (4, 6), random_state=rs),
+    "charging_curves": lambda rs: synthetic.charging_curves(2, 5, 16, random_state=rs),
+    "two_domain_reviews": lambda rs: synthetic.two_domain_reviews(20, random_state=rs),
+    "shape_scenes": lambda rs: synthetic.shape_scenes(6, 16, 0.5, random_state=rs),
+    "labelled_stream": lambda rs: synthetic.labelled_stream("i.i.d.", 40, 2, 3, n_source=30, random_state=rs),
+    "topic_shift": lambda rs: synthetic.topic_shift(20, 3, 12, 4, random_state=rs),
     "stick_figures": lambda rs: synthetic.stick_figures(3, 16, random_state=rs),
 }
 

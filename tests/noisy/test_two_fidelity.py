@@ -35,7 +35,7 @@ def test_weights_have_mean_one_and_fall_with_the_bias(bias, bandwidth):
     order = values.argsort()
     assert (weights[order].diff() <= 1e-12).all()
     scale = values.median() if values.median() > 0 else values.mean()
-    if scale > 0 and values.max() < 500 * bandwidth * scale:
+    if bandwidth * scale > 0 and values.max() < 500 * bandwidth * scale:
         plain = torch.exp(-values / (bandwidth * scale))
         torch.testing.assert_close(weights, plain / plain.mean(), atol=1e-9, rtol=1e-6)
 

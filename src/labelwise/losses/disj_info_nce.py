@@ -48,7 +48,7 @@ class DisjInfoNCE(Loss):
     """
 
     card = Card(
-        paper=37, year=2025, kind="loss", handles=frozenset({"noise", "representation"}), task="any",
+        paper=37, year=2025, kind="loss", handles=frozenset({"noise", "representation"}), task="multi-label",
         supervision=frozenset(), needs=frozenset({"candidates"}),
         reference="Leveraging LLMs for Utility-Focused Annotation, 2025.",
         apart="It ranks candidates for queries; a race compares classifiers and regressors.",

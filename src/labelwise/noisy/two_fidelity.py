@@ -191,7 +191,7 @@ def bias_weights(bias: Tensor, bandwidth: float | None) -> Tensor:
     tensor([1.9957, 0.7342, 0.2701])
     """
     scale = bias.median() if bias.median() > 0 else bias.mean()
-    if bandwidth is None or scale == 0:
+    if bandwidth is None or bandwidth * scale == 0:  # so small a bias is none
         return torch.ones_like(bias)
     return (-bias / (bandwidth * scale)).softmax(0) * len(bias)
 

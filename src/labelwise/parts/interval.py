@@ -54,7 +54,7 @@ def auc(low: ArrayLike, high: ArrayLike, level: float = 0.9) -> Estimate:
     """Return the chance that one of `high` (n,) exceeds one of `low` (m,), ties half, with DeLong's interval.
 
     >>> print(auc([0, 1, 2, 3], [2, 3, 4, 5]))
-    0.875 [0.656, 1]
+    0.875 [0.669, 1]
     """
     below, above = np.asarray(low, dtype=np.float64), np.asarray(high, dtype=np.float64)
     m, n = len(below), len(above)

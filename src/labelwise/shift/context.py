@@ -161,7 +161,7 @@ def random_texts(texts: Sequence[str], n: int, rng: np.random.Generator) -> list
     """Return `n` texts of random words of `texts`, as long as those are on average.
 
     >>> random_texts(["a b", "a c"], 2, np.random.default_rng(0))
-    ['a a', 'b a']
+    ['c a', 'a b']
     """
     words = [word for text in texts for word in text.split()]
     if not words:

@@ -136,7 +136,7 @@ class ClassShares(nn.Module):
     >>> sure = 20 * torch.eye(2)
     >>> shares.see(sure[[0, 0, 1, 1]], torch.tensor([0, 0, 1, 1]), sure[[0, 1, 1, 1]])
     >>> shares.ratio().round(decimals=2)
-    tensor([0.5000, 1.5000])
+    tensor([0.5000, 1.5000], dtype=torch.float64)
     """
 
     joint: Tensor
