@@ -10,10 +10,15 @@ from labelwise import catalogue
 from labelwise.checks import method_checks
 
 LONG = {
-    "ClassRelationDistillation", "DAC", "ImageTranslation", "InlierOutlierEnsemble", "LiteSelfTraining", "NestedCoTeaching",
-    "PretrainFinetuneDistill", "UnFuSeD", "WAD",
+    "AdaptiveSmoothing", "BagRegressor", "BatchFormerClassifier", "COMIC", "ClassRelationDistillation",
+    "ConcatenatedProbe", "ContinuedPretraining", "CorrectnessAwareCalibration", "DAC", "DivideMix", "DomainMix",
+    "DualEncoder", "GPT4Battery", "GatedSmoothing", "HyperPAVE", "ImageTranslation", "InlierOutlierEnsemble", "LaSO",
+    "LiteSelfTraining", "MHIM", "MultiLabelBaseline", "NGAME", "NestedCoTeaching", "PLSLSA",
+    "PretrainFinetuneDistill", "PseudoLabelPretraining", "ReliabilityBalancing", "SISA", "SP2OT",
+    "SelfStartClassifier", "SetPredictor", "SmoothAdversarial", "SoftConClassifier", "SupReMixRegressor",
+    "TwoStageFineTuning", "UnFuSeD", "WAD", "ZLossClassifier",
 }  # fmt: skip
-"""Methods of several stages or networks, whose fits take seconds however light: scikit-learn's suite of them is slow."""
+"""Methods of several stages, networks or searches, whose fits take long however light: scikit-learn's suite is slow."""
 
 
 def crossed() -> list[Any]:

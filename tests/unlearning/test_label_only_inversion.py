@@ -45,6 +45,7 @@ def planted():
 SMALL = {"steps": 160, "alone_steps": 40, "samples": 100, "surrogate_steps": 60, "inversion_steps": 60, "starts": 6}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attack", ["transfer", "random", "boundary"])
 def test_classes_are_redrawn_and_queries_counted(planted, attack):
     model, public, private, y = planted
@@ -58,6 +59,7 @@ def test_classes_are_redrawn_and_queries_counted(planted, attack):
     assert "reconstructions of 3 classes" in found.describe()
 
 
+@pytest.mark.slow
 def test_the_transfer_attack_asks_for_each_critic_step_and_the_surrogates(planted):
     model, public, *_ = planted
     found = LabelOnlyInversion(random_state=0, **SMALL).measure(model, public)
