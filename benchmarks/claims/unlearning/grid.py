@@ -181,7 +181,7 @@ def section() -> list[str]:
         "advantage of a membership attack on them / accuracy on other test rows, each minus retraining's, in points. Time:",
         f"share of retraining's. **Bold**, and met: withdrawn rows within {100 * WITHIN:.0f} points, membership within",
         f"{WITHIN_MEMBERSHIP:.2f}, time at most {WITHIN_TIME:.0%}. A group is one of twenty k-means groups of the rows.",
-        "The two restarts (shrunk, from scratch) have settings chosen on other draws of the same sets; nobody else is tuned.",
+        "The restarts (shrunk, from scratch) have settings chosen on other draws of the same sets; nobody else is tuned.",
         "`python -m benchmarks.claims.unlearning.grid`.", "",
     ]  # fmt: skip
     for what in [what for what in WHAT if (frame.what == what).any()]:
