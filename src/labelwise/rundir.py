@@ -181,6 +181,30 @@ class RunDirectory:
                 store.close()
 
 
+@contextmanager
+def placed(out: Path) -> Iterator[Path]:
+    """Give a directory to write into; when the block ends well it stands at `out`, in the stead of what was there."""
+    work, aside = out.with_name(out.name + ".partial"), out.with_name(f".{out.name}.before")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+        shutil.rmtree(aside, ignore_errors=True)
+        if out.exists():
+            out.rename(aside)
+        work.rename(out)
+        shutil.rmtree(aside, ignore_errors=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def put_back(out: Path) -> None:
+    """Return to `out` what stands aside because `placed` was killed between its two moves."""
+    aside = out.with_name(f".{out.name}.before")
+    if aside.exists() and not out.exists():
+        aside.rename(out)
+
+
 def recover(out: str | Path) -> None:
     """Complete the replacement of a run by its next round if it was killed midway; otherwise do nothing.
 

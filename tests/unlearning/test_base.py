@@ -142,7 +142,7 @@ def test_rows_are_named_by_id_class_or_domain() -> None:
 
 
 def test_names_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(InputError, match="2 of the named ids are not in the data: '7', '9'"):
+    with pytest.raises(InputError, match="2 of the names are no id of the data: '7', '9'"):
         rows_named([7, 1, 9], [1, 2, 3], "id")
     with pytest.raises(InputError, match="4 were named, but the data has 2 rows"):
         rows_named([1, 2, 3, 4], [1, 2], "id")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from labelwise.data import read_table
 from labelwise.elsewhere import FEWEST, LEVEL, Found, Source, Verdict, compare, judge, labelled_table, out_of_fold
 from labelwise.model import Model
 from labelwise.persistence import load, save
+from labelwise.rundir import placed, put_back
 from labelwise.shift.corrected import PriorCorrected
 
 
@@ -47,6 +47,7 @@ def adapt(
 
 
 def _check_out(target: Path, overwrite: bool) -> None:
+    put_back(target)
     if target.exists() and not overwrite:
         raise InputError(f"--out: {target} exists already. Add --overwrite, or name another directory.")
     if target.exists() and not (target / "adapt.json").is_file():
@@ -123,18 +124,8 @@ def _text(result: dict[str, Any]) -> str:
 
 def _write(target: Path, model: Model, predictions: pd.DataFrame, result: dict[str, Any]) -> None:
     """Write model, predictions and what was found beside the place, and then move them there together."""
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save(model, partial / "model")
-    predictions.to_parquet(partial / "predictions.parquet", index=False)
-    text = jsonlib.dumps(result, indent=1, ensure_ascii=False, default=str)
-    (partial / "adapt.json").write_text(text, encoding="utf-8")
-    if target.exists():
-        before = target.with_name(f".{target.name}.before")
-        shutil.rmtree(before, ignore_errors=True)
-        target.rename(before)
-        partial.rename(target)
-        shutil.rmtree(before, ignore_errors=True)
-    else:
-        partial.rename(target)
+    with placed(target) as work:
+        save(model, work / "model")
+        predictions.to_parquet(work / "predictions.parquet", index=False)
+        text = jsonlib.dumps(result, indent=1, ensure_ascii=False, default=str)
+        (work / "adapt.json").write_text(text, encoding="utf-8")

@@ -86,7 +86,7 @@ def rows_named(wanted: ArrayLike, among: ArrayLike, what: str = "row") -> NDArra
     if unknown:
         some = ", ".join(repr(name) for name in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
         more = f" {len(names)} were named, but the data has {len(rows)} rows." if len(names) > len(rows) else ""
-        raise InputError(f"{len(unknown)} of the named {what}s are not in the data: {some}.{more} Check the spelling.")
+        raise InputError(f"{len(unknown)} of the names are no {what} of the data: {some}.{more} Check the spelling.")
     return forget_mask(np.isin(rows, names), len(rows))
 
 

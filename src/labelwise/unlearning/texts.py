@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
 from labelwise.base import Card, Count, InputError, NonNegative, Positive
 from labelwise.learner.language_model import LanguageLearner
+from labelwise.losses.forgetting import npo
 from labelwise.parts.ema import frozen
 from labelwise.supervision.arrays import boolean_mask
 from labelwise.training import Batch, Data, LossValue, Phase
@@ -151,8 +151,8 @@ class TextNPO(TextWithdrawal):
 
     def loss(self, batch: Batch) -> LossValue:
         """Return the preference against the rows, and the loss of retained ones where they are rehearsed."""
-        log_ratio = self.log_proba(self.net_, batch.x) - self.log_proba(self.origin_, batch.x).detach()
-        against = 2 / self.beta * softplus(self.beta * log_ratio) if self.beta else log_ratio
+        lp, lp0 = self.log_proba(self.net_, batch.x), self.log_proba(self.origin_, batch.x).detach()
+        against = npo(lp, lp0, self.beta) if self.beta else lp - lp0
         return {"against": against.mean()} | self.rehearsal(len(batch))
 
     def log_proba(self, net: nn.Module, tokens: Tensor) -> Tensor:

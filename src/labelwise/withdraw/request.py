@@ -72,7 +72,9 @@ class Which:
     def among(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
         """Return the rows of a table that the file names."""
         names = np.arange(len(frame)) if self.id is None else _column(frame, self.id, "--id")
-        return rows_named(_ids(str(self.rows), self.id), names, "row")
+        return rows_named(
+            _ids(str(self.rows), self.id), names, "row number (without --id)" if self.id is None else "row"
+        )
 
     def _kind(self, data: Understood, train: NDArray[np.bool_]) -> NDArray[np.bool_]:
         if self.classes:

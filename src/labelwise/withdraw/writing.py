@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import labelwise
 from labelwise.base import InputError
 from labelwise.persistence import save
 from labelwise.report.certificate import write_certificate
+from labelwise.rundir import placed, put_back
 from labelwise.unlearning import Certificate
 from labelwise.withdraw.request import Request
 
@@ -23,9 +23,7 @@ CERTIFICATE = "certificate.json"
 def free_place(request: Request) -> Path:
     """Return the output directory; refuse one that holds anything but an earlier withdrawal to be replaced."""
     out = Path(request.out)
-    before = _aside(out)
-    if before.exists() and not out.exists():  # a withdrawal was killed while it replaced this one
-        before.rename(out)
+    put_back(out)
     if out.exists() and not (request.overwrite and (out / CERTIFICATE).is_file()):
         hint = "It holds no earlier withdrawal: name" if request.overwrite else "Add --overwrite, or name"
         raise InputError(f"--out: {out} exists already. {hint} another directory.")
@@ -36,30 +34,15 @@ def free_place(request: Request) -> Path:
 
 def write(out: Path, model: Any, certificate: Certificate, request: Request, method: str) -> None:
     """Write everything beside its place, then move it there in one step."""
-    work = out.with_name(out.name + ".partial")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
+    info = {
+        "labelwise": labelwise.__version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "model": request.model, "withdrawn": request.which.told(), "method": method,
+        "settings": {name: _shown(value) for name, value in request.settings.items()},
+    } | certificate.as_dict()  # fmt: skip
+    with placed(out) as work:
         save(model, work / "model")
-        info = {
-            "labelwise": labelwise.__version__, "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "model": request.model, "withdrawn": request.which.told(), "method": method,
-            "settings": {name: _shown(value) for name, value in request.settings.items()},
-        } | certificate.as_dict()  # fmt: skip
         (work / CERTIFICATE).write_text(json.dumps(info, indent=1, ensure_ascii=False, default=str), encoding="utf-8")
         write_certificate(info, work / "certificate.html")
-        shutil.rmtree(_aside(out), ignore_errors=True)
-        if out.exists():
-            out.rename(_aside(out))
-        work.rename(out)
-        shutil.rmtree(_aside(out), ignore_errors=True)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def _aside(out: Path) -> Path:
-    """Return where an earlier withdrawal waits while it is replaced."""
-    return out.with_name(f".{out.name}.before")
 
 
 def _shown(value: Any) -> Any:
