@@ -24,7 +24,7 @@ GRIDS: dict[str, tuple[str, ...]] = {
     "discover": ("discover.grid",),
     "multilabel": ("multilabel.grid",),
     "imbalanced": ("imbalanced.grid", "imbalanced.regression_grid"),
-    "shift": ("shift.protocol_grid", "shift.streams_grid"),
+    "shift": ("shift.latent_grid", "shift.protocol_grid", "shift.streams_grid"),
     "unlearning": ("unlearning.grid",),
     "weak": ("weak.proportions_grid", "weak.votes_grid"),
 }

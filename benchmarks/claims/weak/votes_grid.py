@@ -147,6 +147,8 @@ def section() -> list[str]:
         f"majority vote (its own accuracy in the first line); {frame.seed.nunique()} seeds, each four fifths of the rows;",
         "nobody tuned. **Bold**: the 95 % t interval over seeds is clear of zero. Seconds: mean on one shared core.",
         "`python -m benchmarks.claims.weak.votes_grid`.", "",
+        "Where functions share errors the likelihood of every one of these models is highest at a wrong answer. crowd-kit's",
+        "GLAD has the model and the priors of ours but stops on the way there: a few iterations of ours do as well.", "",
         "| label model | " + " | ".join([*sets, "mean", "worst", "seconds"]) + " |", "|---" * (len(sets) + 4) + "|",
     ]  # fmt: skip
     plain = keyed.loc[PLAIN]
