@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.audit.checks import CHECKS
 from labelwise.audit.finding import SEVERITIES, AuditReport, Finding
 from labelwise.audit.gains import promised
+from labelwise.audit.large import Cells, prepared
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.base import InputError
+from labelwise.parts.blocks import Engine
+from labelwise.parts.blocks import engine as engine_of
+from labelwise.parts.moments import medians
+from labelwise.parts.work import Rows, Work
 from labelwise.supervision import Kind, Targets, infer
 
 
@@ -24,15 +30,18 @@ def audit(
     targets: Targets | Any,
     *,
     proba: ArrayLike | None = None,
-    splits: Sequence[Any] | NDArray[Any] | None = None,
-    domains: Sequence[Any] | NDArray[Any] | None = None,
+    splits: Sequence[Any] | NDArray[Any] | pd.Categorical | None = None,
+    domains: Sequence[Any] | NDArray[Any] | pd.Categorical | None = None,
     texts: Sequence[str | None] | NDArray[Any] | None = None,
+    wording: NDArray[np.int64] | None = None,
     feature_names: Sequence[str] | None = None,
     exact: bool | Literal["auto"] = "auto",
     gains: bool | float = True,
     random_state: int | None = 0,
     time_budget: float | None = None,
     progress: Callable[[str, float], None] | None = None,
+    scratch: str | Path | None = None,
+    engine: Literal["local", "ray"] | Engine = "local",
 ) -> AuditReport:
     """Check a data set for everything that makes labels or rows misleading.
 
@@ -40,7 +49,8 @@ def audit(
     ----------
     X
         Features or embeddings, numbers of shape (n, d); images (n, h, w, c) are read as flat pixels. Cells that are
-        not finite are reported and replaced by the column's median.
+        not finite are reported and replaced by the column's median (of 100,000 rows where there are more). With
+        `scratch`, a whole ``np.memmap`` (n, d) that may be larger than memory.
     targets
         `Targets`, or a ``y`` that `labelwise.supervision.infer` understands.
     proba
@@ -52,6 +62,8 @@ def audit(
         Source of every row; by default ``targets.domains``.
     texts
         The rows' texts: exact duplicates are found in them too.
+    wording
+        In the stead of texts, the number of the first row with the same text (n,).
     feature_names
         Names of the columns of `X`, for messages; by default their numbers.
     exact
@@ -66,6 +78,12 @@ def audit(
         Seconds; neighbours become approximate to keep to it, and checks that no longer fit are recorded as not checked.
     progress
         Called as ``progress(name of the step, share of the checks done)``.
+    scratch
+        Folder for what has the size of the data, new or of an earlier audit: `X` is then read by blocks, and finished blocks
+        are kept. After an interruption the same call goes on where it stopped; with other data or settings it is emptied.
+    engine
+        What works on the blocks: ``"local"`` (all cores), ``"ray"``, or an object with ``name`` and ``map``
+        (`labelwise.parts.blocks.Engine`). Findings are the same. Others than ``"local"`` need `scratch`.
 
     Returns
     -------
@@ -87,7 +105,11 @@ def audit(
                 weight the classes evenly: +0.0 points of balanced accuracy (-2.3 to +2.3)
     """
     start = time.monotonic()
-    study = make_study(X, targets, proba=proba, splits=splits, domains=domains, texts=texts, seed=random_state or 0)
+    study = make_study(
+        X, targets, proba=proba, splits=splits, domains=domains, texts=texts, seed=random_state or 0, scratch=scratch,
+        engine=engine,
+    )  # fmt: skip
+    study.wording, study.work.tell = wording, lambda text: study.step(text)
     study.feature_names = None if feature_names is None else list(feature_names)
     study.exact = exact
     study.deadline = start + (np.inf if time_budget is None else time_budget)
@@ -129,11 +151,20 @@ def _tell(progress: Callable[[str, float], None], share: float, text: str) -> No
 
 def make_study(
     X: ArrayLike, targets: Targets | Any, *, proba: ArrayLike | None = None, splits: Any = None, domains: Any = None,
-    texts: Any = None, seed: int = 0,
+    texts: Any = None, seed: int = 0, scratch: str | Path | None = None,
+    engine: Literal["local", "ray"] | Engine = "local",
 ) -> Study:  # fmt: skip
     """Validate the arguments of `audit` and return what the checks share."""
-    features, missing = _features(X)
     targets = targets if isinstance(targets, Targets) else infer(targets)
+    features: NDArray[np.float32] | Rows
+    missing: NDArray[np.bool_] | Cells | None
+    if scratch is not None and isinstance(X, np.memmap) and targets.n_rows == len(X):
+        features, broken, missing, work = prepared(X, targets, scratch, engine_of(engine), seed)
+    elif (engine != "local" or scratch is not None) and not (scratch and isinstance(X, np.memmap)):
+        raise InputError("engine= and scratch= are for features in a memory map: pass X as np.memmap, and both.")
+    else:
+        features, broken, missing = _features(X, seed)
+        work = Work()
     if targets.n_rows != len(features):
         raise InputError(f"X has {len(features):,} rows and targets {targets.n_rows:,}: pass one target a row.")
     domains = targets.domains if domains is None else domains
@@ -145,28 +176,27 @@ def make_study(
         domains=_column(domains, "domains", len(features)),
         texts=_column(texts, "texts", len(features)),
         seed=seed,
-        broken=np.zeros(len(features), dtype=np.int64) if missing is None else missing.sum(1).astype(np.int64),
+        broken=broken,
         missing=missing,
+        work=work,
     )
 
 
-def _features(X: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.bool_] | None]:
-    """Return finite features (n, d) and which cells had to be filled in, None where none had to."""
+def _features(X: ArrayLike, seed: int) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.bool_] | None]:
+    """Return finite features (n, d), how many cells of a row were filled in, and which ones, None where there is none."""
     try:
         array = np.asarray(X)
-        array = array.reshape(len(array), -1).astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # what is too large for single precision is infinite, and so reported
+            array = array.reshape(len(array), -1).astype(np.float32, copy=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"X must be numbers of shape (n, d): encode tables, text and images first. {error}") from None
     if 0 in array.shape:
         raise InputError(f"X must have at least one row and one column. Got shape {array.shape}.")
     finite = np.isfinite(array)
     if finite.all():
-        return array, None
-    bad = np.where(finite, array, np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a column without any finite cell has no median
-        medians = np.nan_to_num(np.nanmedian(bad, axis=0))
-    return np.where(finite, array, medians).astype(np.float32), ~finite
+        return array, np.zeros(len(array), dtype=np.int64), None
+    filled = np.where(finite, array, medians(array, np.random.default_rng(seed))).astype(np.float32)
+    return filled, (~finite).sum(1).astype(np.int64), ~finite
 
 
 def _probabilities(proba: ArrayLike, targets: Targets) -> NDArray[np.floating]:
@@ -183,11 +213,12 @@ def _probabilities(proba: ArrayLike, targets: Targets) -> NDArray[np.floating]:
     return array
 
 
-def _column(values: Any, name: str, n_rows: int) -> NDArray[np.object_] | None:
+def _column(values: Any, name: str, n_rows: int) -> Any:
     if values is None:
         return None
-    column = np.empty(len(values), dtype=object)
-    column[:] = list(values)
+    column = values if isinstance(values, pd.Categorical) else np.empty(len(values), dtype=object)
+    if column is not values:
+        column[:] = list(values)
     if len(column) != n_rows:
         raise InputError(f"{name} has {len(column):,} entries and X {n_rows:,} rows: pass one entry a row.")
     return column

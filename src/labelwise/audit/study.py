@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from labelwise.audit.large import Cells
 from labelwise.diagnostics import DuplicateResult, LabelNoiseResult, NearDuplicates
-from labelwise.diagnostics.linear import out_of_fold, scaled
+from labelwise.diagnostics.linear import out_of_fold
 from labelwise.diagnostics.votes import mixed
+from labelwise.parts.moments import Columns, columns, on_one_scale
 from labelwise.parts.neighbours import Metric, Neighbours, neighbours
+from labelwise.parts.work import CLIP, Rows, Scaled, Span, Store, Work, as_store, inner, parts
 from labelwise.supervision import Kind, Targets
 
 NEIGHBOURS = 10
@@ -26,6 +29,10 @@ SAME_KIND = 10.0
 
 WORK_A_SECOND = 3e10
 """Multiplications a second that a slow processor manages in an exact search of neighbours."""
+
+
+Names = NDArray[np.object_] | pd.Categorical
+"""A name a row; of many rows as categories, which take a few bytes each."""
 
 
 class NotApplicable(Exception):
@@ -39,7 +46,7 @@ class Study:
     Parameters
     ----------
     X
-        Features, float32 of shape (n, d), finite.
+        Features, float32 of shape (n, d), finite; in memory or rows of a file.
     targets
         Validated supervision of the same n rows.
     given_proba
@@ -48,10 +55,14 @@ class Study:
         Name of the split and domain of every row, or None.
     texts
         The rows' texts, or None.
+    wording
+        In their stead, the number of the first row with the same text (n,).
     broken
         Number of cells of every row that were not finite and have been filled in.
     missing
         Which cells these are (n, d), or None where there is none.
+    work
+        What works on blocks of rows, and where its results lie.
     compared
         Rows of the part and of the others that a finding of a shift is about, by the finding's title.
     pool_shares
@@ -62,12 +73,13 @@ class Study:
         Seed of everything drawn at random.
     """
 
-    X: NDArray[np.float32]
+    X: NDArray[np.float32] | Rows
     targets: Targets
     given_proba: NDArray[np.floating] | None = None
-    splits: NDArray[np.object_] | None = None
-    domains: NDArray[np.object_] | None = None
+    splits: Names | None = None
+    domains: Names | None = None
     texts: NDArray[np.object_] | None = None
+    wording: NDArray[np.int64] | None = None
     seed: int = 0
     broken: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     feature_names: list[str] | None = None
@@ -78,7 +90,8 @@ class Study:
     noise_interval: tuple[pd.DataFrame, pd.DataFrame] | None = None
     precision_curve: pd.DataFrame | None = None
     label_quality: NDArray[np.float64] | None = None
-    missing: NDArray[np.bool_] | None = None
+    missing: NDArray[np.bool_] | Cells | None = None
+    work: Work = field(default_factory=Work)
     compared: dict[str, tuple[NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=dict)
     pool_shares: NDArray[np.float64] | None = None
     kept: dict[str, Any] = field(default_factory=dict)
@@ -125,7 +138,7 @@ class Study:
         return rows if len(rows) <= most else np.sort(self.rng().choice(rows, most, replace=False))
 
     @staticmethod
-    def parts(column: NDArray[np.object_] | None) -> dict[str, NDArray[np.int64]]:
+    def parts(column: Names | None) -> dict[str, NDArray[np.int64]]:
         """Return the row numbers of every value of a column of names, the largest part first; missing names are left out."""
         if column is None:
             return {}
@@ -153,19 +166,27 @@ class Study:
         if self.given_proba is not None:
             return self.given_proba
         self.step("out-of-fold probabilities")
-        linear = out_of_fold(self.features, self.codes, self.targets.n_classes, rng=self.rng())
-        return mixed(linear, self.graph.indices, self.codes, rng=self.rng())
+        known = self.columns if self.features is self.X else None
+        linear = out_of_fold(
+            self.features, self.codes, self.targets.n_classes, rng=self.rng(), work=self.work, known=known
+        )
+        return mixed(linear, self.graph.indices, self.codes, rng=self.rng(), work=self.work)
 
     @cached_property
-    def features(self) -> NDArray[np.float32]:
+    def columns(self) -> Columns:
+        """Mean, spread and range of every feature."""
+        return columns(self.X, self.work)
+
+    @cached_property
+    def features(self) -> NDArray[np.float32] | Rows:
         """What distances are measured on: embeddings as they are, tables column by column on one scale.
 
         Columns of one kind (embeddings, pixels) have spreads of one order; columns of a table have not.
         """
-        spread = self.X.std(0, dtype=np.float64)
+        spread = self.columns.deviation
         kept = spread[spread > 0]
         same_kind = len(kept) > 16 and np.quantile(kept, 0.9) < SAME_KIND * np.quantile(kept, 0.1)
-        return self.X if same_kind else scaled(self.X)
+        return self.X if same_kind else on_one_scale(self.X, self.columns)
 
     @cached_property
     def graph(self) -> Neighbours:
@@ -174,10 +195,27 @@ class Study:
             raise NotApplicable(f"{self.n_rows} rows are too few for neighbours")
         self.step("nearest neighbours")
         metric: Metric = "cosine" if self.features is self.X else "euclidean"
-        found = neighbours(self.features, NEIGHBOURS, metric=metric, exact=self._affordable(), rng=self.rng())
+        found = self._neighbours(metric)
         if metric == "cosine":  # as distances of unit vectors, for which laws of distances hold
-            found = found._replace(distances=np.sqrt(2 * found.distances))
+            shape, write = found.distances.shape, partial(_of_unit_vectors, as_store(found.distances))
+            unit = self.work.filled("distances", shape, np.float32, write, parts(self.n_rows))
+            found = found._replace(distances=unit.open())
         return found
+
+    def _neighbours(self, metric: Metric) -> Neighbours:
+        exact, rng = self._affordable(), self.rng()
+        if not isinstance(self.features, Rows):
+            return neighbours(self.features, NEIGHBOURS, metric=metric, exact=exact, rng=rng)
+        source = self.features.source
+        scale = (*source.scale, CLIP) if isinstance(source, Scaled) else None
+        return neighbours(
+            self.features.store.open(), NEIGHBOURS, metric=metric, exact=exact, rng=rng, engine=self.work.engine,
+            scratch=self.work.folder("neighbours"), prepare=scale,
+        )  # fmt: skip
+
+    def some_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32] | Rows:
+        """Return features of any number of rows; those of a file stay there."""
+        return self.X.take(rows) if isinstance(self.X, Rows) else self.X[rows]
 
     def unit_features(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return rows whose Euclidean distances are those of `graph`: embeddings of unit length, tables as they are."""
@@ -191,9 +229,18 @@ class Study:
     def copies(self) -> DuplicateResult:
         """Groups of exact and near copies among the rows."""
         self.step("duplicates")
-        return NearDuplicates().measure(self.X, graph=self.graph, texts=self.texts)
+        return NearDuplicates().measure(
+            self.X, graph=self.graph, texts=self.texts, wording=self.wording, work=self.work
+        )
 
     def _affordable(self) -> bool | Literal["auto"]:
         """Return how neighbours may be searched: not exactly where that would take half of the time that is left."""
         seconds = self.n_rows**2 * self.features.shape[1] / WORK_A_SECOND
         return False if self.exact == "auto" and seconds > self.remaining / 2 else self.exact
+
+
+def _of_unit_vectors(cosine: Store, out: Store, span: Span) -> None:
+    """Write the distances of unit vectors whose cosine distances are known."""
+    source, target = cosine.open(), out.open("r+")
+    for start, stop in inner(span):
+        target[start:stop] = np.sqrt(2 * source[start:stop])

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise import lock
 from labelwise.base import InputError
 from labelwise.cli.commands import model_path, print_json
 from labelwise.data import read_table
+from labelwise.disk import placed, put_back
 from labelwise.elsewhere import FEWEST, LEVEL, Found, Source, Verdict, compare, judge, labelled_table, out_of_fold
 from labelwise.model import Model
 from labelwise.persistence import load, save
-from labelwise.rundir import placed, put_back
 from labelwise.shift.corrected import PriorCorrected
 
 
@@ -25,6 +26,13 @@ def adapt(
     """Compare a table of another place with what the model knew; adapt the model where that helps; say what else would."""
     target = Path(out) if out is not None else Path(f"{Path(model)}-adapted")
     _check_out(target, overwrite)
+    with lock.held(target, "labelwise adapt"):
+        result = _adapted(model, table, target, source, label, seed)
+    print_json(result) if json else print(_text(result))
+
+
+def _adapted(model: str, table: str, target: Path, source: str | None, label: str | None, seed: int) -> dict[str, Any]:
+    """Return what was found, the adapted model written where it helps."""
     fitted = load(model_path(model))
     _check_model(fitted, model)
     frame = read_table(table)
@@ -43,7 +51,7 @@ def adapt(
         )  # fmt: skip
         result["model"] = str(target)
         _write(target, changed, changed.predict_frame(frame), result)
-    print_json(result) if json else print(_text(result))
+    return result
 
 
 def _check_out(target: Path, overwrite: bool) -> None:

@@ -15,7 +15,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Learning when labels are imperfect: audit them, train the method that fits, prove that it beats the baseline.\n\n"
-    "Exit codes: 0 done; 1 unexpected failure; 2 bad input, nothing was changed; 130 interrupted, add --resume to go on.",
+    "Exit codes: 0 done; 1 unexpected failure; 2 bad input, nothing was changed; "
+    "3 the disk is full or cannot be written; 130 interrupted, add --resume to go on.",
 )
 
 Source = Annotated[str, typer.Argument(help="Table: csv, tsv, parquet, feather, jsonl, npz, or a folder of images.")]
@@ -35,7 +36,7 @@ Trusted = Annotated[str | None, typer.Option(help="Column of true/false: labels 
 Task = Annotated[str | None, typer.Option(help="classification or regression; read off the label by default.")]
 Test = Annotated[str | None, typer.Option(help="Table of test rows, scored once at the end.")]
 Pool = Annotated[str | None, typer.Option(help="Table of further unlabelled rows with the same columns.")]
-Budget = Annotated[str, typer.Option(help="Time for the race: 90s, 5m, 1h.")]
+Budget = Annotated[str, typer.Option(help="Time for the race: 90s, 5m, 1h; none for no limit.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 TextModel = Annotated[str | None, typer.Option(help="Sentence encoder: a folder or model name.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object, and no progress.")]
@@ -88,15 +89,29 @@ def run(
 @app.command("audit")
 @guarded
 def audit(
-    table: Source, label: Label = None, text: Text = None, image: Image = None, features: Features = None,
-    votes: Votes = None, domain: Domain = None, group: Group = None, task: Task = None, test: Test = None,
-    out: Out = None, seed: Seed = 0, text_model: TextModel = None, overwrite: Overwrite = False, json: Json = False,
+    table: Annotated[str, typer.Argument(help="Table as for run; of Parquet also a folder of parts, of any size.")],
+    label: Label = None, text: Text = None, image: Image = None, features: Features = None,
+    votes: Votes = None, domain: Domain = None, group: Group = None, trusted: Trusted = None, task: Task = None,
+    test: Test = None, out: Out = None, seed: Seed = 0, text_model: TextModel = None,
+    stream: Annotated[
+        str, typer.Option(help="Read Parquet by blocks: yes, no, or auto, where it takes a quarter of the free memory.")
+    ] = "auto",
+    engine: Annotated[
+        str, typer.Option(help="What works on the blocks: local (all cores) or ray (pip install 'labelwise[scale]').")
+    ] = "local",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted audit.")] = False,
+    overwrite: Overwrite = False, json: Json = False,
 ) -> None:  # fmt: skip
-    """Look at the labels only: findings, flagged rows and a report, without training anything."""
-    _commands().run(
+    """Look at the labels only: findings, flagged rows and a report, without training anything.
+
+    A Parquet table larger than memory is read by blocks, in flat memory; --resume goes on after an interruption.
+    """
+    from labelwise.cli import auditing
+
+    auditing.run_audit(
         json=json, source=table, label=label, text=text, image=image, features=features, votes=votes, domain=domain,
-        group=group, task=task, test=test, out=out, seed=seed, text_model=text_model, overwrite=overwrite,
-        audit_only=True,
+        group=group, trusted=trusted, task=task, test=test, out=out, seed=seed, text_model=text_model, stream=stream,
+        engine=engine, resume=resume, overwrite=overwrite,
     )  # fmt: skip
 
 

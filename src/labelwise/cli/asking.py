@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from labelwise import disk
 from labelwise.base import InputError
 from labelwise.data.exchange import write_tasks
 
@@ -104,10 +105,9 @@ def drawn(
 
 def write(run: str, table: pd.DataFrame, path: Path, tool: str, suggest: bool) -> None:
     """Write the rows for a person (CSV) or a labelling tool, atomically."""
-    partial = path.with_name(f".partial-{path.name}")
     kind: Any = tool
-    write_tasks(table, partial, kind, content=None if tool == "csv" else _shown(run, table), suggest=suggest)
-    partial.replace(path)
+    content = None if tool == "csv" else _shown(run, table)
+    disk.write(path, lambda partial: write_tasks(table, partial, kind, content=content, suggest=suggest))
 
 
 def endings(tool: str | None) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json as jsonlib
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labelwise import catalogue
+from labelwise import catalogue, disk, lock
 from labelwise.base import InputError
 from labelwise.cli.progress import Progress
 from labelwise.model import Model
@@ -41,7 +42,10 @@ def run(
     """Run the main job, or its audit only, or a session's next round, and show what came out."""
     target = source if is_run(source) else out or default_out(source)
     arguments["budget"] = seconds(budget)
-    if is_run(target) and arguments.get("resume"):
+    own = Job(source=source, out=target, **arguments)
+    if own.resume and not (answers or is_run(source)) and RunDirectory(target).interrupted(own.command()):
+        job = replace(own, overwrite=True)  # it was to replace the run that is there, which need not be told again
+    elif is_run(target) and own.resume:
         job = reopen(target, answers, **arguments)
         job = replace(job, resume=RunDirectory(target).interrupted(job.command()))
     elif is_run(source):
@@ -49,7 +53,7 @@ def run(
     elif answers:
         raise InputError("--answers needs --resume and a complete run: its rows are those of that run's queries.")
     else:
-        job = Job(source=source, out=target, **arguments)
+        job = own
     with Progress(silent=json) as listener:
         directory = run_job(job, listener)
     info = jsonlib.loads((directory / "run.json").read_text(encoding="utf-8"))
@@ -76,6 +80,7 @@ def demo(data: str, *, budget: str, out: str, seed: int, json: bool) -> None:
 def fit(*, json: bool, method: str, params: list[str], out: str, overwrite: bool, seed: int, **arguments: Any) -> None:
     """Train one method on all labelled rows and save it."""
     target = Path(out)
+    disk.put_back(target)
     if target.exists() and not overwrite:
         raise InputError(f"--out: {target} exists already. Add --overwrite, or name another directory.")
     from labelwise.advice import from_class
@@ -84,18 +89,18 @@ def fit(*, json: bool, method: str, params: list[str], out: str, overwrite: bool
     estimator = from_class(entry.cls, random_state=seed).build(settings_of(entry.cls, params))
     if hasattr(estimator, "check_fields"):
         estimator.check_fields()
-    with Progress(silent=json) as listener:
-        data = prepare(Job(seed=seed, **arguments), listener)
-        train = ~data.test
-        listener.step("fit", 0.0, entry.name)
-        estimator.fit(data.X[train], data.values[train])
-        listener.step("fit", 1.0)
-    classes = None if data.real else np.asarray(data.targets.classes).tolist()
-    save(
-        Model(encoder=data.encoder, estimator=estimator, classes=classes, method=entry.name, several=data.several),
-        target,
-        overwrite=overwrite,
-    )
+    with lock.held(target, "labelwise fit"):
+        with Progress(silent=json) as listener:
+            data = prepare(Job(seed=seed, **arguments), listener)
+            train = ~data.test
+            listener.step("fit", 0.0, entry.name)
+            estimator.fit(data.X[train], data.values[train])
+            listener.step("fit", 1.0)
+        classes = None if data.real else np.asarray(data.targets.classes).tolist()
+        model = Model(
+            encoder=data.encoder, estimator=estimator, classes=classes, method=entry.name, several=data.several
+        )
+        save(model, target, overwrite=overwrite)
     result = {"model": str(target), "method": entry.name, "rows": int(data.targets.labelled.sum())}
     if json:
         print_json(result)
@@ -188,14 +193,18 @@ def report(run: str) -> None:
 
 
 def seconds(text: str) -> float:
-    """Return a time such as ``90s``, ``5m``, ``1h30m`` or ``45`` in seconds.
+    """Return a time such as ``90s``, ``5m``, ``1h30m`` or ``45`` in seconds; ``none`` is no limit.
 
-    >>> seconds("1h30m")
-    5400.0
+    >>> seconds("1h30m"), seconds("none")
+    (5400.0, inf)
     """
+    if text.strip().lower() == "none":
+        return math.inf
     parts = re.fullmatch(r"\s*(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m)?(?:(\d+(?:\.\d+)?)s?)?\s*", text)
     if parts is None or not any(parts.groups()):
-        raise InputError(f"--budget must be a time such as 90s, 5m or 1h, more than 0. Got {text!r}.")
+        raise InputError(
+            f"--budget must be a time such as 90s, 5m or 1h, more than 0, or none for no limit. Got {text!r}."
+        )
     total = sum(float(value or 0) * unit for value, unit in zip(parts.groups(), (3600, 60, 1), strict=True))
     if total <= 0:
         raise InputError(f"--budget must be more than 0 seconds. Got {text!r}.")
@@ -255,9 +264,7 @@ def _writer(path: Path, overwrite: bool) -> Any:
     _writable(path, tuple(writers), overwrite)
 
     def write(frame: pd.DataFrame) -> None:
-        partial = path.with_name(f".{path.name}.partial")
-        writers[path.suffix](frame, partial)
-        partial.replace(path)
+        disk.write(path, lambda partial: writers[path.suffix](frame, partial))
 
     return write
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from labelwise import disk
 from labelwise.base import InputError
 from labelwise.review.desk import Review
 
@@ -77,9 +78,7 @@ def _exchange(desk: Review, export: str | None, import_: str | None, *, json: bo
             desk.material.start()
             desk.material.wait()
         content = exchange.export(desk, form)
-        partial = path.with_name(f".{path.name}.partial")
-        partial.write_bytes(content)
-        partial.replace(path)
+        disk.write(path, content)
         told |= {"export": str(path)}
     if json:
         _print_json(told | {"progress": desk.progress()})

@@ -9,8 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,8 @@ from labelwise.data.encoder import Encoder
 ENVIRONMENT = "LABELWISE_CACHE"
 """The environment variable that names the folder of cached features; empty: nothing is cached."""
 
+LEFT = 86_400.0
+"""Seconds after which a file that was never finished is taken for left by a kill."""
 LIMIT = 4 * 2**30
 """Bytes the folder may hold: the files used longest ago go first."""
 
@@ -139,12 +143,17 @@ class _Store:
                 Path(file.name).unlink(missing_ok=True)
 
     def _prune(self) -> None:
-        files = [file for pattern in ("*.npy", "*.skops") for file in self.folder.glob(pattern)]
-        total = 0
-        for file in sorted(files, key=lambda file: file.stat().st_mtime, reverse=True):
-            total += file.stat().st_size
-            if total > LIMIT:
-                file.unlink(missing_ok=True)
+        """Remove what was used longest ago, and what was never finished; another process may be doing the same."""
+        with suppress(OSError):
+            for left in self.folder.glob(".new-*"):
+                if time.time() - left.stat().st_mtime > LEFT:
+                    left.unlink(missing_ok=True)
+            sizes = [(file.stat(), file) for pattern in ("*.npy", "*.skops") for file in self.folder.glob(pattern)]
+            total = 0
+            for found, file in sorted(sizes, key=lambda one: one[0].st_mtime, reverse=True):
+                total += found.st_size
+                if total > LIMIT:
+                    file.unlink(missing_ok=True)
 
 
 def _read(file: Path, rows: int) -> np.ndarray | None:

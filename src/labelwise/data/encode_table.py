@@ -164,7 +164,7 @@ def _distinct(column: pd.Series[Any]) -> tuple[np.ndarray, list[str]]:
 
 def _one_hot(column: pd.Series[Any], known: list[str]) -> np.ndarray:
     codes, values = _distinct(column)
-    places = pd.Index(known).get_indexer(pd.Index(values, dtype=object))[codes]
+    places = pd.Index(known, dtype=object).get_indexer(pd.Index(values, dtype=object))[codes]
     rows = np.flatnonzero(places >= 0)
     block = np.zeros((len(column), len(known)), dtype=np.float32)
     block[rows, places[rows]] = 1

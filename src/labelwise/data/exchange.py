@@ -13,9 +13,9 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 import pandas as pd
 
-from labelwise.base import InputError
+from labelwise.base import InputError, understood
 from labelwise.data.naming import listed, unknown
-from labelwise.data.tool_exports import ANNOTATOR, KINDS, QUESTION, Answer, answers
+from labelwise.data.tool_exports import ACCEPTED, ANNOTATOR, KINDS, QUESTION, Answer, answers
 
 Tool = Literal["label-studio", "argilla", "csv"]
 SHOWN = "item"
@@ -71,6 +71,23 @@ def read_answers(path: str | Path, *, n_rows: int | None = None, question: str |
     ([{'row': 7, 'label': 'cat', 'annotator': None}], {'empty': 1})
     """
     path = Path(path).expanduser()
+    with understood(path, ACCEPTED):
+        kept, skipped = _kept(path, n_rows, question)
+    frame = pd.DataFrame(
+        {
+            "row": np.array([row for row, _ in kept], dtype=np.int64),
+            "label": pd.Series([label for _, label in kept.values()], dtype=object),
+            "annotator": pd.Series([person for _, person in kept], dtype=object),
+        }
+    )
+    frame.attrs["skipped"] = dict(skipped)
+    return frame
+
+
+def _kept(
+    path: Path, n_rows: int | None, question: str | None
+) -> tuple[dict[tuple[int, str | None], tuple[str, str]], Counter[str]]:
+    """Return where each label of a row by an annotator stands and what it is, and how many answers have none."""
     kept: dict[tuple[int, str | None], tuple[str, str]] = {}
     skipped: Counter[str] = Counter()
     for answer in answers(path, question):
@@ -82,15 +99,7 @@ def read_answers(path: str | Path, *, n_rows: int | None = None, question: str |
         where, before = kept.setdefault(key, (answer.where, label))
         if before != label:
             raise _contradiction(path, key, (where, before), (answer.where, label))
-    frame = pd.DataFrame(
-        {
-            "row": np.array([row for row, _ in kept], dtype=np.int64),
-            "label": pd.Series([label for _, label in kept.values()], dtype=object),
-            "annotator": pd.Series([person for _, person in kept], dtype=object),
-        }
-    )
-    frame.attrs["skipped"] = dict(skipped)
-    return frame
+    return kept, skipped
 
 
 def write_tasks(

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from labelwise.base import InputError
-from labelwise.data.columns import finite_numbers, first_row, number_like, place, shown
+from labelwise.data.columns import distinct, finite_numbers, first_row, number_like, of_strings, place, shown
 
 if TYPE_CHECKING:
     from labelwise.data.roles import Roles
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 KINDS = {"classification": "classes", "regression": "real", "multi-label": "multilabel"}
 """The tasks a user may name, and how `labelwise.supervision` calls their labels."""
 
+TEST_MARKS = frozenset({"test", "testing"})
 _YES, _NO = {"true", "yes", "t", "y", "1", "1.0"}, {"false", "no", "f", "n", "0", "0.0", ""}
 
 
@@ -70,7 +71,7 @@ def _numbers(values: pd.Series[Any], task: str | None) -> np.ndarray:
 
 
 def _whole(known: np.ndarray) -> bool:
-    return bool(np.isfinite(known).all() and (known == np.floor(known)).all())
+    return bool((np.abs(known) < 2.0**63).all() and (known == np.floor(known)).all())
 
 
 def _few_whole(known: np.ndarray) -> bool:
@@ -88,8 +89,11 @@ def _with_none(codes: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 def _objects(values: pd.Series[Any], task: str | None) -> tuple[np.ndarray, list[str]]:
     missing = values.isna().to_numpy()
-    strings = np.array([isinstance(value, str) for value in values])
-    numbers = np.array([isinstance(value, int | float | np.number) for value in values]) & ~missing
+    if of_strings(values):
+        strings, numbers = ~missing, np.zeros(len(values), dtype=bool)
+    else:
+        strings = np.array([isinstance(value, str) for value in values])
+        numbers = np.array([isinstance(value, int | float | np.number) for value in values]) & ~missing
     others = ~(strings | numbers | missing)
     if others.any():
         raise InputError(
@@ -102,7 +106,7 @@ def _objects(values: pd.Series[Any], task: str | None) -> tuple[np.ndarray, list
     alike = number_like(values) & strings
     if task is None and 0.5 <= alike.sum() / max(strings.sum(), 1) < 1:
         _refuse_mixture(values, alike, strings & ~alike & (values.str.strip() != "").to_numpy())
-    return _strings(values, missing)
+    return _strings(values)
 
 
 def _refuse_mixture(values: pd.Series[Any], numbers: np.ndarray, strings: np.ndarray) -> None:
@@ -114,10 +118,11 @@ def _refuse_mixture(values: pd.Series[Any], numbers: np.ndarray, strings: np.nda
         )
 
 
-def _strings(values: pd.Series[Any], missing: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    stripped = [None if gap else value.strip() for value, gap in zip(values, missing, strict=True)]
-    changed = np.array([new not in (None, "", old) for new, old in zip(stripped, values, strict=True)])
-    empty = np.array([new == "" for new in stripped])
+def _strings(values: pd.Series[Any]) -> tuple[np.ndarray, list[str]]:
+    codes, names = distinct(values)
+    stripped = [name.strip() for name in names]
+    changed = np.array([*(new not in ("", old) for new, old in zip(stripped, names, strict=True)), False])[codes]
+    empty = np.array([*(new == "" for new in stripped), False])[codes]
     notes = []
     if changed.any():
         row = first_row(changed)
@@ -127,7 +132,7 @@ def _strings(values: pd.Series[Any], missing: np.ndarray) -> tuple[np.ndarray, l
         )
     if empty.any():
         notes.append(f"{empty.sum()} empty labels (first row {first_row(empty)}) are read as unlabelled.")
-    return np.array([new or None for new in stripped], dtype=object), notes
+    return np.array([*(new or None for new in stripped), None], dtype=object)[codes], notes
 
 
 def read_targets(frame: pd.DataFrame, roles: Roles) -> Targets:
@@ -152,7 +157,7 @@ def read_targets(frame: pd.DataFrame, roles: Roles) -> Targets:
             _labels(frame, roles),
             votes=_votes(frame, roles.votes),
             domains=None if roles.domain is None else _codes(frame[roles.domain]),
-            trusted=None if roles.trusted is None else _flags(frame[roles.trusted]),
+            trusted=None if roles.trusted is None else flags(frame[roles.trusted]),
             sample_weight=None if roles.weight is None else finite_numbers(frame[roles.weight]),
             kind="multilabel" if len(roles.labels) > 1 else KINDS.get(roles.task or ""),
         )
@@ -180,10 +185,20 @@ def _labels(frame: pd.DataFrame, roles: Roles) -> Any:
 
 def _entries(column: pd.Series[Any]) -> np.ndarray:
     """Read one of several label columns: numbers, or yes and no as words; what is empty is unknown (NaN)."""
-    words = np.array(["" if pd.isna(value) else str(value).strip().lower() for value in column])
-    if np.isin(words, [*_YES, *_NO]).all():
-        return np.where(words == "", np.nan, np.isin(words, list(_YES)))
-    return finite_numbers(column)
+    yes, no, blank = _yes_no(column)
+    return np.where(blank, np.nan, yes) if (yes | no).all() else finite_numbers(column)
+
+
+def _yes_no(column: pd.Series[Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which rows say yes, which say no, and which of the latter are empty or missing, each ``(n,)``."""
+    try:
+        codes, values = distinct(column)
+    except TypeError:  # lists and the like cannot be numbered
+        codes, values = np.arange(len(column)), list(column)
+    words = [*("" if pd.isna(value) else str(value).strip().lower() for value in values), ""]
+    said = [word in _YES for word in words], [word in _NO for word in words], [word == "" for word in words]
+    yes, no, blank = (np.array(marks)[codes] for marks in said)
+    return yes, no, blank
 
 
 def _votes(frame: pd.DataFrame, names: list[str]) -> np.ndarray | None:
@@ -194,16 +209,23 @@ def _votes(frame: pd.DataFrame, names: list[str]) -> np.ndarray | None:
     return np.stack([column.astype(object) for column in columns], axis=1)
 
 
-def _flags(column: pd.Series[Any]) -> np.ndarray:
+def is_test(column: pd.Series[Any]) -> np.ndarray:
+    """Tell which rows a split column calls test rows, ``(n,)``."""
+    codes, values = distinct(column)
+    marks: np.ndarray = np.array([*(str(value).strip().lower() in TEST_MARKS for value in values), False])[codes]
+    return marks
+
+
+def flags(column: pd.Series[Any]) -> np.ndarray:
     """Read marks of trust: booleans, 0 and 1, or yes and no; a missing one is a no."""
-    words = np.array(["" if pd.isna(value) else str(value).strip().lower() for value in column])
-    strange = ~np.isin(words, [*_YES, *_NO])
+    yes, no, _ = _yes_no(column)
+    strange = ~(yes | no)
     if strange.any():
         raise InputError(
             f"trusted: column {str(column.name)!r} must hold yes or no, but {place(column, strange)}. "
             "Accepted: true and false, yes and no, 1 and 0."
         )
-    return np.isin(words, list(_YES))
+    return yes
 
 
 def _codes(column: pd.Series[Any]) -> np.ndarray:

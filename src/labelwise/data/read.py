@@ -66,6 +66,11 @@ def _checked(frame: pd.DataFrame, what: str, columns: Sequence[str] | None) -> p
     for name in columns or ():
         if name not in names:
             raise unknown(what, name, names)
+    complex_ = [name for name, kind in zip(names, frame.dtypes, strict=True) if kind.kind == "c"]
+    if complex_:
+        raise InputError(
+            f"{what}: column {complex_[0]!r} holds complex numbers. Give real and imaginary parts a column each."
+        )
     frame = frame.set_axis(names, axis=1).reset_index(drop=True)
     return frame if columns is None else frame[list(columns)]
 
@@ -153,6 +158,7 @@ def _feather(path: Path, columns: Sequence[str] | None) -> pd.DataFrame:
     except pa.ArrowInvalid:  # the streaming form of the same format
         with pa.memory_map(str(path)) as mapped:
             table = pa.ipc.open_stream(mapped).read_all()
+    table.validate(full=True)  # Arrow trusts the offsets in a file, and would read outside of it
     return _arrow_to_pandas(table)
 
 

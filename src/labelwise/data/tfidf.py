@@ -9,6 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from labelwise.base import Count, Fields
+from labelwise.data.ngrams import known_counts, learned_counts
 
 
 class TfidfSVD(Fields):
@@ -48,10 +49,9 @@ class TfidfSVD(Fields):
         """Learn n-grams, their weights and the projection from `strings`."""
         self.check_fields()
         rarest = 2 if len(strings) >= 50 else 1  # an n-gram of one string says nothing about others
-        counters = [_counter(analyzer, max_features=self.max_features, min_df=rarest) for analyzer in self.analyzers]
-        counts = [_count(counter, strings) for counter in counters]
-        self.terms_ = [_terms(counter) for counter in counters]
-        table = sparse.hstack(counts, format="csr")
+        learned = [learned_counts(name, strings, rarest=rarest, most=self.max_features) for name in self.analyzers]
+        self.terms_ = ["\n".join(terms) for _, terms in learned]  # one string is stored a thousand times faster
+        table = sparse.hstack([counts for counts, _ in learned], format="csr")
         frequency = np.bincount(table.indices, minlength=table.shape[1])
         self.idf_ = (np.log((1 + len(strings)) / (1 + frequency)) + 1).astype(np.float32)
         self.components_ = self._project(self._weigh(table))
@@ -62,7 +62,7 @@ class TfidfSVD(Fields):
         if not any(self.terms_):
             return np.zeros((len(strings), len(self.components_)), dtype=np.float32)
         pairs = [(analyzer, terms) for analyzer, terms in zip(self.analyzers, self.terms_, strict=True) if terms]
-        counts = [_counter(name, vocabulary=terms.split("\n")).transform(strings) for name, terms in pairs]
+        counts = [known_counts(name, strings, terms.split("\n")) for name, terms in pairs]
         weights = self._weigh(sparse.hstack(counts, format="csr"))
         return unit_rows(np.asarray(weights @ self.components_.T.astype(np.float32), dtype=np.float32))
 
@@ -80,27 +80,6 @@ class TfidfSVD(Fields):
             return np.zeros((1, weights.shape[1]), dtype=np.float16)
         *_, components = randomized_svd(weights, most, n_iter=2, random_state=self.random_state)
         return np.ascontiguousarray(components, dtype=np.float16)  # half the file, same neighbours
-
-
-def _counter(analyzer: str, **options: Any) -> Any:
-    from sklearn.feature_extraction.text import CountVectorizer
-
-    if analyzer == "word":
-        return CountVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **options)
-    return CountVectorizer(analyzer="char_wb", ngram_range=(2, 4), **options)
-
-
-def _count(counter: Any, strings: Sequence[str]) -> Any:
-    try:
-        return counter.fit_transform(strings)
-    except ValueError:  # no n-gram is left: empty strings, or none that two strings share
-        return sparse.csr_array((len(strings), 0), dtype=np.int64)
-
-
-def _terms(counter: Any) -> str:
-    """Return the n-grams, one a line in the order of their columns: one string is stored a thousand times faster."""
-    numbers = getattr(counter, "vocabulary_", {})
-    return "\n".join(sorted(numbers, key=numbers.__getitem__))
 
 
 def unit_rows(values: np.ndarray) -> np.ndarray:

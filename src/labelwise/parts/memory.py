@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from labelwise.base import InputError
+
 
 def gathered(*values: Tensor) -> tuple[Tensor, ...]:
     """Return each tensor's rows from all processes, in rank order; the tensors themselves when there is one process."""
@@ -41,6 +43,10 @@ class RowMemory(nn.Module):
     @torch.no_grad()
     def update(self, index: Tensor, value: Tensor) -> Tensor:
         """Set ``rows[index] <- decay * rows[index] + (1 - decay) * value`` and return the new rows ``(b, width)``."""
+        if value.shape[1:] != self.rows.shape[1:]:
+            raise InputError(
+                f"logits have {value.shape[1]} columns, but room was made for {self.rows.shape[1]}: bind anew."
+            )
         new = torch.lerp(value.to(self.rows.dtype), self.rows[index], self.decay)
         all_index, all_new = gathered(index, new)
         self.rows[all_index] = all_new

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
 from labelwise.base import InputError
+from labelwise.supervision.arrays import numbers, to_numpy
 
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]
@@ -34,9 +35,9 @@ def top_labels(scores: Any, k: int) -> Ints:
         raise InputError(f"k must be a whole number from 1. Got {k}.")
     if is_sparse(scores):
         return _top_stored(sparse.csr_array(scores), k)
-    s = np.asarray(scores, dtype=np.float64)
-    if s.ndim != 2 or not np.isfinite(s).all():
-        raise InputError(f"scores must be finite numbers of shape (n, L). Got shape {s.shape}.")
+    s = _table(scores, "scores").astype(np.float64)
+    if not np.isfinite(s).all():
+        raise InputError("scores must be finite numbers of shape (n, L). Got NaN or infinity.")
     k = min(k, s.shape[1])
     if k == s.shape[1]:
         return np.argsort(-s, axis=1, kind="stable")
@@ -74,7 +75,8 @@ def precision_at_k(top: ArrayLike, truth: Any) -> float:
     >>> precision_at_k([[0, 2], [1, 0]], [[1, 1, 0], [0, 1, 0]])
     0.5
     """
-    return float(hits(top, truth).mean())
+    found = hits(top, truth)
+    return float(found.mean()) if found.size else 0.0
 
 
 def propensities(counts: ArrayLike, n_rows: int, a: float = 0.55, b: float = 1.5) -> Doubles:
@@ -129,7 +131,8 @@ def ndcg_at_k(top: ArrayLike, truth: Any) -> float:
     found, wanted = hits(top, truth), np.diff(as_matrix(truth).indptr)
     worth = 1 / np.log2(np.arange(2, found.shape[1] + 2))
     best = np.concatenate([[1.0], np.cumsum(worth)])[np.minimum(wanted, found.shape[1])]
-    return float((found @ worth / np.where(wanted > 0, best, 1)).mean())
+    gains = found @ worth / np.where(wanted > 0, best, 1)
+    return float(gains.mean()) if len(gains) else 0.0
 
 
 def average_precision(scores: ArrayLike, truth: ArrayLike) -> Doubles:
@@ -144,7 +147,9 @@ def average_precision(scores: ArrayLike, truth: ArrayLike) -> Doubles:
     """
     from sklearn.metrics import average_precision_score
 
-    s, y = _pair(scores, truth)
+    s, y = _pair(scores, truth, "scores")
+    if not np.isin(y, (-1, 0, 1)).all() or not np.isfinite(s).all():
+        raise InputError("scores must be finite, and truth 1 (yes), 0 (no) or -1 (unknown).")
     out = np.full(y.shape[1], np.nan)
     for label in range(y.shape[1]):
         known = y[:, label] >= 0
@@ -161,7 +166,7 @@ def f1(predicted: ArrayLike, truth: ArrayLike) -> dict[str, float]:
     >>> f1([[1, 0], [1, 1]], [[1, 0], [0, 1]])
     {'micro': 0.8, 'macro': 0.8333333333333333}
     """
-    p, y = _pair(predicted, truth)
+    p, y = _pair(predicted, truth, "predicted")
     hit = ((p == 1) & (y == 1)).sum(0)
     sizes = ((p == 1) & (y >= 0)).sum(0) + (y == 1).sum(0)
     present = (y == 1).any(0)
@@ -183,8 +188,10 @@ def top_k_calibration_error(proba: Any, truth: Any, k: int = 5, bins: int = 10) 
     top = top_labels(proba, k)
     there = top != NO_LABEL
     right = hits(top, truth)[there]
-    held = sparse.csr_array(proba) if is_sparse(proba) else np.asarray(proba, dtype=np.float64)
+    held = sparse.csr_array(proba) if is_sparse(proba) else _table(proba, "proba")
     sure = np.asarray(held[np.nonzero(there)[0], top[there]], dtype=np.float64).ravel()
+    if not ((sure >= 0) & (sure <= 1)).all():
+        raise InputError("proba must be probabilities, from 0 to 1.")
     place = np.minimum((sure * bins).astype(int), bins - 1)
     gap = np.bincount(place, sure - right, minlength=bins)
     return float(np.abs(gap).sum() / max(1, len(sure)))
@@ -192,9 +199,12 @@ def top_k_calibration_error(proba: Any, truth: Any, k: int = 5, bins: int = 10) 
 
 def hits(top: ArrayLike, truth: Any) -> NDArray[np.bool_]:
     """Return which places of ``top`` (n, k) hold a label that is true."""
-    places, matrix = np.asarray(top), as_matrix(truth)
-    if places.ndim != 2 or len(places) != matrix.shape[0] or places.shape[1] == 0:
-        raise InputError(f"top must have shape (n, k) with n = {matrix.shape[0]} rows. Got {places.shape}.")
+    places, matrix = _table(top, "top"), as_matrix(truth)
+    if len(places) != matrix.shape[0] or places.shape[1] == 0 or places.dtype.kind not in "iu":
+        raise InputError(
+            f"top must hold numbers of labels, shape (n, k) with n = {matrix.shape[0]} rows. Got {places.dtype} of shape "
+            f"{places.shape}."
+        )
     rows = np.arange(len(places), dtype=np.int64)
     given = np.repeat(rows, np.diff(matrix.indptr)) * matrix.shape[1] + matrix.indices
     found = np.isin(rows[:, None] * matrix.shape[1] + places, given)
@@ -215,7 +225,7 @@ def as_matrix(truth: Any) -> Any:
         When an entry is not 1, 0 or -1, naming the first one.
     """
     dense = not is_sparse(truth)
-    matrix = sparse.csr_array(np.asarray(truth) if dense else truth)
+    matrix = sparse.csr_array(_table(truth, "labels") if dense else truth)
     wrong = ~np.isin(matrix.data, (-1, 0, 1)) if dense else ~np.isin(matrix.data, (0, 1))
     if wrong.any():
         at = int(np.argmax(wrong))
@@ -248,8 +258,18 @@ def shares_at(
     return out
 
 
-def _pair(values: ArrayLike, truth: ArrayLike) -> tuple[Doubles, NDArray[Any]]:
-    v, y = np.asarray(values, dtype=np.float64), np.asarray(truth)
-    if v.shape != y.shape or v.ndim != 2:
-        raise InputError(f"predictions and truth must both have shape (n, L). Got {v.shape} and {y.shape}.")
+def _pair(values: ArrayLike, truth: ArrayLike, name: str) -> tuple[Doubles, NDArray[Any]]:
+    v, y = _table(values, name).astype(np.float64), _table(truth, "truth")
+    if v.shape != y.shape:
+        raise InputError(f"{name} and truth must both have shape (n, L). Got {v.shape} and {y.shape}.")
     return v, y
+
+
+def _table(values: Any, name: str) -> NDArray[Any]:
+    """Return numbers of shape ``(n, L)``; a column of bools becomes whole numbers."""
+    if is_sparse(values):
+        raise InputError(f"{name} must be dense here: pass {name}.toarray().")
+    found = numbers(to_numpy(values, name)[0], name)
+    if found.ndim != 2:
+        raise InputError(f"{name} must have shape (n, L), a row each. Got shape {found.shape}.")
+    return found.astype(np.int8) if found.dtype == bool else found

@@ -26,6 +26,8 @@ POOL_DIRECTION = 5.0
 """Wrong labels' worth of trust in one distribution of wrong labels for all classes."""
 LIKELIHOOD_DROP = 1.92
 """Half the 95 % point of chi-square with one degree of freedom: what counts as accepted in an interval of 90 %."""
+FEW = 8
+"""Fewer columns than this are added from left to right by a sum over rows, too; a maximum knows no order."""
 MULTIPLES = (0.0, 0.25, 0.5, 0.7, 0.85, 1.0, 1.15, 1.3, 1.6, 2.0, 3.0)
 """Multiples of the fitted noise whose likelihoods make the interval."""
 
@@ -69,22 +71,33 @@ def _log(proba: Floats) -> NDArray[np.float32]:
 
 def _soft(log: Floats, beta: float) -> Floats:
     scores = log * np.float32(beta)
-    scores -= scores.max(1, keepdims=True)
+    scores -= _along_rows(np.maximum, scores)
     np.exp(scores, out=scores)
-    scores /= scores.sum(1, keepdims=True)
+    scores /= _along_rows(np.add, scores)
     return scores
 
 
-def _likelihood(T: Doubles, clean: Floats, given: Codes) -> float:
-    """Return the mean log likelihood of the given labels."""
-    joint = np.einsum("ij,ij->i", T[given].astype(clean.dtype), clean)
+def _along_rows(combine: np.ufunc, values: Floats) -> Floats:
+    """Return ``combine.reduce`` of each row, ``(n, 1)``, bit for bit; of few columns by column, which is much faster."""
+    if values.shape[1] >= (4 * FEW if combine is np.maximum else FEW):
+        return np.asarray(combine.reduce(values, axis=1, keepdims=True))
+    total = values[:, 0].copy()
+    for column in values.T[1:]:
+        combine(total, column, out=total)
+    return total[:, None]
+
+
+def _likelihood(chances: Floats, clean: Floats) -> float:
+    """Return the mean log likelihood of the given labels, whose `chances` under each true class are (n, K)."""
+    joint = np.einsum("ij,ij->i", chances, clean)
     return float(np.log(np.maximum(joint, 1e-30)).mean(dtype=np.float64))
 
 
 def _best_beta(T: Doubles, log: Floats, given: Codes) -> tuple[float, float]:
     """Return the sharpening of the probabilities that makes the given labels most likely, and its log likelihood."""
+    chances = T.astype(log.dtype)[given]
     found = minimize_scalar(
-        lambda b: -_likelihood(T, _soft(log, float(np.exp(b))), given), bounds=(-2, 2.5), method="bounded",
+        lambda b: -_likelihood(chances, _soft(log, float(np.exp(b)))), bounds=(-2, 2.5), method="bounded",
         options={"xatol": 0.03},
     )  # fmt: skip
     return float(np.exp(found.x)), -float(found.fun)
@@ -112,8 +125,9 @@ def _climb(T: Doubles, log: Floats, given: Codes, member: Any, steps: int) -> Do
     for step in range(steps):
         if step % 6 == 0:
             clean = _soft(log, _best_beta(T, log, given)[0])
-        posterior = T[given].astype(np.float32) * clean
-        posterior /= posterior.sum(1, keepdims=True)
+        posterior = T.astype(np.float32)[given]
+        posterior *= clean
+        posterior /= _along_rows(np.add, posterior)
         last, T = T, _pooled(np.asarray(member @ posterior, dtype=np.float64))
         if np.abs(T - last).max() < 1e-4 and step % 6:
             break

@@ -26,6 +26,11 @@ def one_thread() -> AbstractContextManager[Any]:
     return _limited({"blas": 1})
 
 
+def one_loop() -> AbstractContextManager[Any]:
+    """Keep loops of compiled code (OpenMP) that this thread starts to one thread inside a ``with`` block."""
+    return _limited({"openmp": 1})
+
+
 def few_threads(X: Any) -> AbstractContextManager[Any]:
     """Limit threads while a plain model is fitted to `X`: one for BLAS, and one for OpenMP where X is small.
 

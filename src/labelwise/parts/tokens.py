@@ -27,8 +27,8 @@ class HashTokenizer:
         """Return codes ``(n, length)``, int32."""
         codes = np.zeros((len(texts), self.length), np.int32)
         for row, text in enumerate(texts):
-            words = self.pieces(text)
-            codes[row, : len(words)] = [1 + zlib.crc32(w.encode()) % (self.vocabulary - 1) for w in words]
+            words = [word.encode("utf-8", "surrogatepass") for word in self.pieces(text)]
+            codes[row, : len(words)] = [1 + zlib.crc32(word) % (self.vocabulary - 1) for word in words]
         return codes
 
     def pieces(self, text: str) -> list[str]:

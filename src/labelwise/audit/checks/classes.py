@@ -11,7 +11,9 @@ from labelwise.audit.severity import severity
 from labelwise.audit.study import NotApplicable, Study
 from labelwise.base import Estimate
 from labelwise.diagnostics import Familiarity, thornton_index
+from labelwise.parts.blocks import spans
 from labelwise.parts.interval import exactly, share
+from labelwise.parts.work import ROWS
 
 LEAST = 20
 """Labelled rows that a class needs to be compared with another."""
@@ -41,10 +43,15 @@ def confused_classes(study: Study) -> list[Finding]:
 
 def _most_confused(codes: Rows, proba: NDArray[np.floating], large: Rows) -> list[tuple[int, int]]:
     """Return pairs of large classes, those first that are most often predicted for each other."""
-    labelled = np.flatnonzero(np.isin(codes, large))
-    guess = large[proba[labelled][:, large].argmax(1)]
-    k = proba.shape[1]
-    counts = np.bincount(codes[labelled] * k + guess, minlength=k * k).reshape(k, k).astype(float)
+    k, known = (
+        proba.shape[1],
+        np.r_[np.isin(np.arange(proba.shape[1]), large), False],
+    )  # the last for rows without label
+    counts = np.zeros((k, k))
+    for start, stop in spans(len(codes), ROWS):
+        labelled = start + np.flatnonzero(known[codes[start:stop]])
+        guess = large[proba[labelled][:, large].argmax(1)]
+        counts += np.bincount(codes[labelled] * k + guess, minlength=k * k).reshape(k, k)
     counts /= np.maximum(counts.sum(1, keepdims=True), 1)
     i, j = np.triu_indices(len(large), 1)
     order = np.argsort(-(counts + counts.T)[large[i], large[j]], kind="stable")[:MOST_PAIRS]

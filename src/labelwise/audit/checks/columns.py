@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from labelwise.audit.finding import Finding
 from labelwise.audit.severity import severity
@@ -33,16 +34,22 @@ def broken_cells(study: Study) -> list[Finding]:
                 {
                     "row": rows,
                     "score": study.broken[rows] / study.X.shape[1],
-                    "reason": [f"{count} cells are not finite" for count in study.broken[rows]],
+                    "reason": _counted(study.broken[rows]),
                 }
             ),
         )
     ]
 
 
+def _counted(counts: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Return a reason for every count; equal ones are one string in memory."""
+    different, place = np.unique(counts, return_inverse=True)
+    return np.array([f"{count} cells are not finite" for count in different], dtype=object)[place]
+
+
 def constant_columns(study: Study) -> list[Finding]:
     """Count the columns with one value in all rows."""
-    constant = np.flatnonzero(np.ptp(study.X, axis=0) == 0)
+    constant = np.flatnonzero(study.columns.low == study.columns.high)
     share = exactly(len(constant) / study.X.shape[1])
     grade = severity("constant columns", share)
     if grade is None:

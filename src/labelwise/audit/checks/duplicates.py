@@ -48,11 +48,14 @@ def conflicting_labels(study: Study) -> list[Finding]:
     inside = np.flatnonzero((copies.group >= 0) & (codes >= 0))
     group, label = copies.group[inside], codes[inside]
     order = np.lexsort((label, group))
-    pairs = np.unique(np.stack([group[order], label[order]]), axis=1)
-    torn = np.unique(pairs[0][:-1][np.diff(pairs[0]) == 0])
+    start = np.flatnonzero(np.r_[True, (np.diff(group[order]) != 0) | (np.diff(label[order]) != 0)][: len(order)])
+    owner, votes = group[order][start], np.diff(np.r_[start, len(order)])  # one entry a group and label
+    first = np.flatnonzero(np.r_[True, np.diff(owner) != 0][: len(owner)])
+    several = np.diff(np.r_[first, len(owner)]) > 1
+    torn = owner[first][several]
     rows = inside[np.isin(group, torn)]
     # of each torn group all but the most frequent label are wrong at least
-    wrong = sum(len(g) - np.bincount(g).max() for g in _by_group(copies.group[rows], codes[rows]))
+    wrong = len(rows) - int((np.maximum.reduceat(votes, first)[several] if len(first) else votes).sum())
     least = share(wrong, max(1, len(inside)))
     grade = severity("conflicting labels", least) if len(rows) else None
     if grade is None:
@@ -118,12 +121,6 @@ def _copies(study: Study) -> DuplicateResult:
     if found.by_chance > 0.1 and (found.group < 0).all():
         raise NotApplicable("features take so few values that equal rows are no copies")
     return found
-
-
-def _by_group(group: Indices, values: Indices) -> list[Indices]:
-    order = np.argsort(group, kind="stable")
-    cuts = np.flatnonzero(np.diff(group[order])) + 1
-    return np.split(values[order], cuts) if len(order) else []
 
 
 def _details(study: Study, rows: Indices, copies: DuplicateResult, reason: str) -> pd.DataFrame:

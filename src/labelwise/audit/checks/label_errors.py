@@ -80,6 +80,14 @@ def _curve(rows: NDArray[np.int64], noise: LabelNoiseResult) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(("flagged", "precision", "low", "high"), (lengths, *ends), strict=True)))
 
 
+def _reasons(study: Study, given: NDArray[np.int64], suggested: NDArray[np.int64]) -> NDArray[np.object_]:
+    """Return a reason for every row; that of a pair of classes is one string in memory."""
+    k, names = len(study.classes), study.classes
+    pairs, place = np.unique(given * k + suggested, return_inverse=True)
+    said = np.array([f"looks like {names[pair % k]}, not {names[pair // k]}" for pair in pairs], dtype=object)
+    return said[place]
+
+
 def _finding(study: Study, rows: NDArray[np.int64], noise: LabelNoiseResult, grade: Severity) -> Finding:
     codes, proba = study.codes, study.proba
     suggested = proba[rows].argmax(1).astype(np.int64)
@@ -88,7 +96,7 @@ def _finding(study: Study, rows: NDArray[np.int64], noise: LabelNoiseResult, gra
         {
             "row": rows,
             "score": 1 - proba[rows, codes[rows]],
-            "reason": [f"looks like {b}, not {a}" for a, b in zip(given, other, strict=True)],
+            "reason": _reasons(study, codes[rows], suggested),
             "given_label": given,
             "suggested_label": other,
             "confidence": noise.error_probability[rows],

@@ -17,6 +17,7 @@ from labelwise.diagnostics import LabelNoise, LabelNoiseResult
 from labelwise.diagnostics.linear import out_of_fold
 from labelwise.diagnostics.votes import mixed
 from labelwise.noisy import ConfidentLearning
+from labelwise.parts.work import Rows
 
 LEAST = 20
 """Rows with a label, and without it, that are needed to look for its errors."""
@@ -78,15 +79,18 @@ def _entries(study: Study, number: int) -> NDArray[np.int64]:
     return np.where(positive, 1, np.where(negative, 0, -1)).astype(np.int64)
 
 
-def _narrow(study: Study) -> NDArray[np.floating]:
-    """Return at most `WIDEST` principal components of the features: each label has a model of its own to fit."""
-    X = np.asarray(study.features)
-    if min(X.shape) <= WIDEST or study.given_proba is not None:
+def _narrow(study: Study) -> NDArray[np.floating] | Rows:
+    """Return at most `WIDEST` principal components of the features: each label has a model of its own to fit.
+
+    Rows of a file stay as they are: their components would be another file of that size.
+    """
+    X = study.features
+    if isinstance(X, Rows) or min(X.shape) <= WIDEST or study.given_proba is not None:
         return X
     return np.asarray(PCA(WIDEST, svd_solver="randomized", random_state=0).fit_transform(X))
 
 
-def _look(study: Study, features: NDArray[np.floating], number: int, codes: NDArray[np.int64]) -> _Label:
+def _look(study: Study, features: NDArray[np.floating] | Rows, number: int, codes: NDArray[np.int64]) -> _Label:
     if study.given_proba is not None:
         own = study.given_proba[:, number]
         proba = np.stack([1 - own, own], axis=1)

@@ -27,7 +27,7 @@ def poisoned_pool(study: Study) -> list[Finding]:
     trusted = np.flatnonzero(study.targets.labelled)
     codes = study.codes[trusted] if study.targets.kind is Kind.CLASSES and len(trusted) else None
     found = PoolBackdoor(random_state=study.seed, samples=MOST).measure(
-        study.X[trusted] if len(trusted) else None, study.X[pool], codes=codes
+        study.some_rows(trusted) if len(trusted) else None, study.some_rows(pool), codes=codes
     )
     grade = severity("poisoned pool", found.share) if found.found else None
     return [] if grade is None else [_finding(study, found, pool[found.rows], grade)]

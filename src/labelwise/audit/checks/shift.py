@@ -19,6 +19,8 @@ LEAST = 30
 """Rows that a part needs to be compared."""
 MOST_PARTS = 20
 """Parts of a column that are compared with the rest, the largest first."""
+MOST_ROWS = 500_000
+"""Rows of the pool, and labelled rows, from which its class shares are estimated."""
 DOUBT = 0.01
 """Largest p-value, after Holm's correction for the number of parts, that counts as a shift."""
 
@@ -31,9 +33,15 @@ def _comparisons(study: Study) -> Iterator[tuple[str, list[tuple[str, Rows, Rows
         if len(listed) == 2:
             yield name, [(f"{listed[1][0]} against {listed[0][0]}", listed[1][1], listed[0][1])]
         elif len(listed) > 2:
-            everything = np.concatenate(list(parts.values()))
-            chosen = listed[:MOST_PARTS]
-            yield name, [(part, rows, np.setdiff1d(everything, rows)) for part, rows in chosen]
+            everything = np.zeros(study.n_rows, dtype=bool)
+            everything[np.concatenate(list(parts.values()))] = True
+            yield name, [(part, rows, _others(everything, rows)) for part, rows in listed[:MOST_PARTS]]
+
+
+def _others(everything: NDArray[np.bool_], rows: Rows) -> Rows:
+    left = everything.copy()
+    left[rows] = False
+    return np.flatnonzero(left)
 
 
 def covariate_shift(study: Study) -> list[Finding]:
@@ -126,12 +134,12 @@ def _pool_shift(study: Study) -> list[Finding]:
     if pool.sum() < LEAST or counts.sum() < LEAST or len(present) < 2:
         return []
     labelled = codes >= 0
-    proba = study.proba[:, present] / study.proba[:, present].sum(1, keepdims=True)
+    target, source = (study.some(np.flatnonzero(mask), MOST_ROWS) for mask in (pool, labelled))
     found = PriorShift(random_state=study.seed).measure(
-        proba[pool],
+        _among(study, target, present),
         counts[present],
-        source_proba=proba[labelled],
-        source_codes=np.searchsorted(present, codes[labelled]),
+        source_proba=_among(study, source, present),
+        source_codes=np.searchsorted(present, codes[source]),
     )
     grade = severity("label shift", found.total_variation) if found.warn else None
     if grade is None:
@@ -141,6 +149,12 @@ def _pool_shift(study: Study) -> list[Finding]:
     study.pool_shares[:, present] = np.array([share[:3] for share in found.prior]).T
     study.compared[finding.title] = (np.flatnonzero(pool), np.flatnonzero(labelled))
     return [finding]
+
+
+def _among(study: Study, rows: Rows, present: Rows) -> NDArray[np.floating]:
+    """Return probabilities of some rows among the classes present."""
+    proba = study.proba[rows][:, present]
+    return np.asarray(proba / proba.sum(1, keepdims=True))
 
 
 def _label_finding(where: str, worst: str, variation: Estimate, grade: Severity) -> Finding:

@@ -36,7 +36,7 @@ def broken_cells(study: Study, finding: Finding) -> Gain:
     columns = np.argsort(-counts, kind="stable")[: min(MOST_MARKS, int((counts > 0).sum()))]
     if not len(columns):
         raise NoGain("no labelled row has a missing cell")
-    marks = scaled(study.missing[np.ix_(bench.rows, columns)].astype(np.float32))
+    marks = scaled(study.missing[bench.rows][:, columns].astype(np.float32))
     marked = best_features(np.hstack([bench.Z, marks]), bench.Y, study.rng())
     after = Ridge(marked.phi).scores(bench.Y, marked.penalty)
     worths = (bench.worth(bench.learned()), bench.worth(after))
