@@ -82,6 +82,10 @@ OURS: dict[str, Callable[[], Query]] = {
     "diverse margin": DiverseBatch,
 }  # fmt: skip
 PEERS = ("margin", "core-set", "BADGE", "typical")
+WANTED = {
+    "margin": "mean margin", "core-set": "largest distance", "BADGE": "mean squared gap of gradients",
+    "typical": "mean distance to neighbours",
+}  # fmt: skip
 
 
 def ours(name: str, X: np.ndarray, y: np.ndarray, proba: np.ndarray, batch: int) -> np.ndarray:

@@ -27,8 +27,8 @@ def mlp() -> nn.Module:
     return nn.Sequential(nn.Linear(INPUTS, HIDDEN), nn.ReLU(), nn.Linear(HIDDEN, CLASSES))
 
 
-def hand_loop(x: Tensor, y: Tensor, epochs: int, fused: bool = False) -> None:
-    """Train as one would by hand: shuffled tensors, no framework."""
+def hand_loop(x: Tensor, y: Tensor, epochs: int, fused: bool = False) -> nn.Module:
+    """Train as one would by hand: shuffled tensors, no framework; return the network."""
     net = mlp()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, fused=fused)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(x) // BATCH)
@@ -40,16 +40,17 @@ def hand_loop(x: Tensor, y: Tensor, epochs: int, fused: bool = False) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
+    return net
 
 
-def ours(x: Tensor, y: Tensor, epochs: int) -> None:
-    """Train the same network with `Classifier`."""
+def ours(x: Tensor, y: Tensor, epochs: int) -> Classifier:
+    """Train the same network with `Classifier`; return it."""
     train = Train(epochs=epochs, batch_size=BATCH, progress=False, warmup=0.0)
-    Classifier(net=mlp(), train=train, random_state=0).fit(x.numpy(), y.numpy())
+    return Classifier(net=mlp(), train=train, random_state=0).fit(x.numpy(), y.numpy())
 
 
-def hand_two_views(x: Tensor, y: Tensor, epochs: int) -> None:
-    """Train FixMatch's step by hand: 32 labelled rows and seven times as many of the pool, two views."""
+def hand_two_views(x: Tensor, y: Tensor, epochs: int) -> nn.Module:
+    """Train FixMatch's step by hand: 32 labelled rows and seven times as many of the pool, two views; return the network."""
     net, weak_view, strong_view = mlp(), Jitter(0.05), Jitter(0.25)
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * len(x) // 224)
@@ -65,19 +66,19 @@ def hand_two_views(x: Tensor, y: Tensor, epochs: int) -> None:
             (supervised + agreement.mean()).backward()
             optimizer.step()
             schedule.step()
+    return net
 
 
-def our_two_views(x: Tensor, y: Tensor, epochs: int) -> None:
-    """Train `FixMatch` on the same rows and views."""
+def our_two_views(x: Tensor, y: Tensor, epochs: int) -> FixMatch:
+    """Train `FixMatch` on the same rows and views; return it."""
     few = y.clone()
     few[1000:] = -1
     train = Train(epochs=epochs, batch_size=32, progress=False, warmup=0.0)
-    FixMatch(net=mlp(), views=Views(Jitter(0.05), Jitter(0.25)), train=train, random_state=0).fit(
-        x.numpy(), few.numpy()
-    )
+    model = FixMatch(net=mlp(), views=Views(Jitter(0.05), Jitter(0.25)), train=train, random_state=0)
+    return model.fit(x.numpy(), few.numpy())
 
 
-def seconds(loop: Callable[[Tensor, Tensor, int], None], x: Tensor, y: Tensor, epochs: int) -> float:
+def seconds(loop: Callable[[Tensor, Tensor, int], object], x: Tensor, y: Tensor, epochs: int) -> float:
     """Return CPU seconds per epoch: two runs of different length, so that set-up is not counted."""
     times = []
     for length in (1, 1 + epochs):

@@ -30,6 +30,7 @@ from labelwise.data.any_rows import RowReader
 from labelwise.data.labels import clean_labels
 from labelwise.display import panel
 from labelwise.supervision import Kind, Targets, encode_classes, infer
+from labelwise.supervision.arrays import to_numpy
 from labelwise.supervision.classes import as_column
 from labelwise.supervision.pool import targets_with_pool, values_with_pool
 
@@ -378,7 +379,7 @@ class AutoRegressor(RegressorMixin, Auto):  # type: ignore[misc]
 
 def _task_of(y: Any) -> Task:
     """Read off `y` whether it holds classes or numbers, as off the label column of a table."""
-    column = np.asarray(y).squeeze()
+    column = to_numpy(y, "y")[0].squeeze()
     if column.ndim != 1:
         return "regression" if column.dtype.kind == "f" else "classification"
     values = clean_labels(pd.Series(column, name="y"))[0]

@@ -10,6 +10,8 @@ import math
 import numbers
 import types
 import typing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -30,18 +32,49 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import estimator_html_repr
 
 from labelwise.display import estimator_note, panel
+from labelwise.errors import InputError as InputError
 from labelwise.rows import reads_rows, takes_rows
 
 UNLABELED = -1
 """The code of a row without a label, in every array of class codes."""
 
 
-class InputError(ValueError):
-    """Bad input from the user: the message names the argument, what was found, what is accepted and what to do."""
-
-
 class MissingExtra(InputError, ImportError):
     """A package that one of labelwise's extras brings is not installed: the message names both."""
+
+
+@contextmanager
+def understood(what: object, accepted: str) -> Iterator[None]:
+    """Turn whatever goes wrong while the content of a file is taken apart into `InputError`.
+
+    For files whose parts may be of any type, at the door where they come in: a missing key, a text in the place of a number.
+
+    Parameters
+    ----------
+    what
+        The file or directory, for the message.
+    accepted
+        What it may hold, for the message.
+
+    Raises
+    ------
+    InputError
+        In the place of lookup, type, value and arithmetic errors and endless recursion; an `InputError` passes.
+
+    Examples
+    --------
+    >>> with understood("run.json", "what `run` wrote"):
+    ...     {}["data"]
+    Traceback (most recent call last):
+    labelwise.base.InputError: run.json is not of the form it should have (KeyError: 'data'). Accepted: what `run` wrote.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise InputError(f"{what} is not of the form it should have ({told}). Accepted: {accepted}.") from error
 
 
 def require(module: str, extra: str, why: str = "", instead: str = "") -> Any:

@@ -14,6 +14,9 @@ from labelwise.parts.views import Views
 
 LossValue = Tensor | Mapping[str, Tensor]
 
+MULTINOMIAL = 2**24
+"""Most rows that ``torch.multinomial`` draws from."""
+
 
 class Batch:
     """Rows of one step: inputs, targets, stable row numbers, and views made when first asked for.
@@ -61,7 +64,7 @@ class Data:
     """Training rows as tensors on the training device; pictures stay bytes until they are batched.
 
     Attributes: `x` ``(n, ...)``, `y` ``(n,)`` or ``(n, m)``, `labelled` mask ``(n,)``, optional `weight` and `domain`
-    ``(n,)``, the learner's `views`, and the `shard` (rank, processes) whose rows `shuffled` hands out.
+    ``(n,)``, the learner's `views`, and the `shard` (rank, processes) whose part of every batch `shuffled` hands out.
     """
 
     x: Tensor
@@ -107,18 +110,22 @@ def _optional_move(device: torch.device) -> Callable[[Tensor | None], Tensor | N
 def shuffled(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
     """Yield this process's part of random batches that together hold every row once.
 
-    With several processes each gets an equal part of every batch; a remainder that cannot be shared equally is left out.
+    Several processes share the rows of every batch, one row more or less each. Where that would leave one with less than
+    two rows, which batch normalisation cannot take, each takes the whole batch.
     """
-    rank, processes = shard
+    for batch in _random_batches(rows, size, generator):
+        yield _part(batch, shard)
+
+
+def _random_batches(rows: Tensor, size: int, generator: torch.Generator) -> Iterator[Tensor]:
     order = rows[torch.randperm(len(rows), generator=generator).to(rows.device)]
-    batches: tuple[Tensor, ...] = torch.split(order, size)
-    if processes == 1:
-        yield from batches
-        return
-    for batch in batches:
-        equal = len(batch) // processes * processes
-        if equal:
-            yield batch[rank:equal:processes]
+    for start in range(0, max(1, len(order)), size):
+        yield order[start : start + size]
+
+
+def _part(batch: Tensor, shard: tuple[int, int]) -> Tensor:
+    rank, processes = shard
+    return batch if len(batch) < 2 * processes else batch[rank::processes]
 
 
 def class_balanced(
@@ -128,22 +135,38 @@ def class_balanced(
 
     `codes` holds the class of each of `rows`. Rows of large classes are left out by chance, those of small ones come back.
     """
-    counts = torch.bincount(codes).double()
-    drawn = torch.multinomial((1 / counts[codes]).cpu(), len(rows), replacement=True, generator=generator)
+    if len(rows) > MULTINOMIAL:
+        drawn = _drawn_by_class(codes.cpu(), generator)
+    else:
+        counts = torch.bincount(codes).double()
+        drawn = torch.multinomial((1 / counts[codes]).cpu(), len(rows), replacement=True, generator=generator)
     yield from shuffled(rows[drawn.to(rows.device)], size, generator, shard)
 
 
+def _drawn_by_class(codes: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw as many places as there are `codes`: a class, each present one as likely, then a place of it."""
+    order, counts = torch.argsort(codes, stable=True), torch.bincount(codes)
+    present, starts = counts.nonzero().squeeze(1), counts.cumsum(0) - counts
+    drawn = present[torch.randint(len(present), (len(codes),), generator=generator)]
+    within = torch.rand(len(codes), dtype=torch.float64, generator=generator) * counts[drawn]
+    return order[starts[drawn] + within.long()]
+
+
 def endless(rows: Tensor, size: int, generator: torch.Generator, shard: tuple[int, int] = (0, 1)) -> Iterator[Tensor]:
-    """Yield this process's part of full random batches of `rows`, pass after pass; of nothing, empty ones."""
-    shard = shard if len(rows) >= shard[1] else (0, 1)
-    size = max(min(size, len(rows)) // shard[1], min(1, len(rows))) * shard[1]
+    """Yield this process's part of full random batches of `rows`, pass after pass; of nothing, empty ones.
+
+    All processes get as many rows: a size that they cannot share equally is rounded down. Small batches are shared as by
+    `shuffled`.
+    """
+    processes = shard[1] if len(rows) >= shard[1] else 1
+    size = max(min(size, len(rows)) // processes, min(1, len(rows))) * processes
     while True:
         if not size:
             yield rows
             continue
-        for batch in shuffled(rows, size, generator, shard):
-            if len(batch) * shard[1] == size:
-                yield batch
+        for batch in _random_batches(rows, size, generator):
+            if len(batch) == size:
+                yield _part(batch, shard)
 
 
 @dataclass

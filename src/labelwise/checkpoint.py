@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import os
+from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from labelwise import disk
 from labelwise.base import InputError
 
 if TYPE_CHECKING:
     from labelwise.training import Loop, Stepper
 
 
+KEYS = frozenset({"fingerprint", "phase", "epoch", "history", "modules", "tensors", "optimizers", "ema", "best"})
 NO_MATTER = ("checkpoint", "log", "logger", "log_steps", "progress")
 """Fields of `Train` that may change between a run and its resumption."""
 
@@ -46,19 +49,19 @@ class Checkpoint:
             "best": loop.best,
         }  # fmt: skip
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_suffix(".partial")
-        with partial.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(self.path)
+        content = BytesIO()  # torch hides what a full disk says; in memory it is as large as the model
+        torch.save(state, content)
+        disk.write(self.path, content.getvalue())
 
     def load(self) -> dict[str, Any] | None:
-        """Restore the state of an earlier run of the same settings and data; None when there is none."""
-        if not self.path.exists():
-            return None
+        """Restore the state of an earlier run of the same settings and data; None when there is none.
+
+        The first process reads the file and hands it to the others, which need not see it.
+        """
         loop = self.loop
-        state: dict[str, Any] = torch.load(self.path, map_location=loop.fabric.device, weights_only=True)
+        state: dict[str, Any] | None = loop.fabric.broadcast(self._read())
+        if state is None:
+            return None
         if state["fingerprint"] != self.fingerprint():
             raise InputError(
                 f"Train.checkpoint: {self.path} belongs to a run with other data or settings. "
@@ -67,8 +70,25 @@ class Checkpoint:
         for name, module in loop.learner.modules().items():
             module.load_state_dict(state["modules"][name])
         for name, value in state["tensors"].items():
-            setattr(loop.learner, name, value)
+            if not name.endswith("_") or not isinstance(value, torch.Tensor):
+                raise InputError(f"Train.checkpoint: {self.path} sets {name!r}, which is no tensor here. Delete it.")
+            setattr(loop.learner, name, value.to(loop.fabric.device))
         if loop.ema is not None:
             loop.ema.load_state_dict(state["ema"])
         loop.history, loop.best = state["history"], state["best"]
+        return state
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.loop.fabric.is_global_zero or not self.path.exists():
+            return None
+        try:  # tensors and plain values: a pickle that would make anything else is refused
+            state: dict[str, Any] = torch.load(self.path, map_location="cpu", weights_only=True)
+            whole = isinstance(state, dict) and state.keys() >= KEYS
+        except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+            told = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"Train.checkpoint: {self.path} is no checkpoint, or damaged ({told}). Delete it."
+            ) from error
+        if not whole:
+            raise InputError(f"Train.checkpoint: {self.path} is no checkpoint of labelwise. Delete it.")
         return state

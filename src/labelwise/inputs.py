@@ -70,14 +70,18 @@ class Inputs:
         if self.modality == "images":
             return _channels_first(np.asarray(X))
         if self.modality == "series":
-            return _finite(np.asarray(X, dtype=np.float32))
+            return _finite(single_precision(X))
         if reset and y is None:
             validate_data(self.owner, X, None)  # raises the standard message for a missing y
         rows = validate_data(self.owner, X, dtype=np.float32, reset=reset, order="C")
         return np.asarray(rows)
 
     def _standardized(self, rows: NDArray[Any]) -> NDArray[Any]:
-        return rows if self.center is None or self.scale is None else (rows - self.center) / self.scale
+        if self.center is None or self.scale is None:
+            return rows
+        rows = rows - self.center
+        rows /= self.scale
+        return rows
 
 
 def modality_of(X: Any) -> str:
@@ -104,14 +108,29 @@ def check_texts(X: Any) -> None:
 
 def _channels_first(images: NDArray[Any]) -> NDArray[Any]:
     if images.dtype != np.uint8:
-        images = _finite(images.astype(np.float32))
+        images = _finite(single_precision(images))
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+
+
+def single_precision(X: Any) -> NDArray[np.float32]:
+    """Return single precision; what is too large for it becomes infinite, and is then refused by `_finite`."""
+    array = np.asarray(X)
+    if array.dtype.kind == "c":
+        raise InputError("Complex data not supported: X must hold real numbers.")
+    if 0 in array.shape:
+        raise InputError(f"X is empty: it has shape {array.shape}, where at least 1 is required in every dimension.")
+    try:
+        with np.errstate(over="ignore"):
+            return array.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"X must hold numbers, but {array.dtype} cannot be read as such ({error}).") from error
 
 
 def _finite(values: NDArray[np.float32]) -> NDArray[np.float32]:
     bad = ~np.isfinite(values.reshape(len(values), -1)).all(1)
     if bad.any():
         raise InputError(
-            f"Input X contains NaN or infinity, first in row {int(bad.argmax())}. Impute or drop such rows."
+            "Input X contains NaN, infinity or a value too large for single precision, first in row "
+            f"{int(bad.argmax())}. Impute or drop such rows."
         )
     return values

@@ -19,12 +19,12 @@ from labelwise.base import UNLABELED, InputError
 from labelwise.data import Roles, make_encoder, read_table, read_targets, resolve_roles
 from labelwise.data.answers import fingerprint, with_answers
 from labelwise.data.cache import encoded, fitted
+from labelwise.data.labels import is_test
 from labelwise.data.naming import nearest
 from labelwise.model import label_lists
 from labelwise.supervision import Kind, Targets, describe
 from labelwise.weak import aggregate
 
-TEST_MARKS = frozenset({"test", "testing"})
 TABLES = ("source", "test", "pool")
 COLUMNS = ("label", "text", "image", "features", "votes", "domain", "group", "weight", "trusted", "task")
 
@@ -40,7 +40,7 @@ class Job:
     label, text, image, features, votes, domain, group, weight, trusted, task
         Columns and task, as in `labelwise.data.resolve_roles`.
     budget
-        Seconds for the race, > 0.
+        Seconds for the race, > 0; infinity: no limit, and the result depends on nothing but the arguments.
     out, resume, overwrite
         The run directory, and what to do when there is one.
     seed
@@ -91,10 +91,22 @@ class Job:
     fingerprint: str | None = None
 
     def command(self) -> dict[str, Any]:
-        """Return the arguments as JSON can hold them: tables in memory by their size, answers by their number."""
-        plain = replace(self, answers=None, rounds=[], fingerprint=None, **{k: shown(getattr(self, k)) for k in TABLES})
+        """Return the arguments as JSON can hold them, but for those about an older result.
+
+        Tables in memory are told by their size, answers by their number.
+        """
+        plain = replace(
+            self,
+            answers=None,
+            rounds=[],
+            fingerprint=None,
+            resume=False,
+            overwrite=False,
+            **{k: shown(getattr(self, k)) for k in TABLES},
+        )
         told = {k: shown(v) for k, v in asdict(plain).items() if k not in ("rounds", "fingerprint")}
-        return told | {"answers": None if self.answers is None else len(self.answers)}
+        budget = "none" if self.budget == float("inf") else self.budget  # JSON knows no infinity
+        return told | {"answers": None if self.answers is None else len(self.answers), "budget": budget}
 
 
 @dataclass
@@ -151,7 +163,7 @@ def understand(job: Job) -> Understood:
         told.append(f"{len(more):,} unlabelled rows were added from the pool.")
     test = np.zeros(len(frame), bool)
     if roles.split is not None:
-        test = frame[roles.split].astype(str).str.strip().str.lower().isin(TEST_MARKS).to_numpy()
+        test = is_test(frame[roles.split])
     frame, marks = _round_of_session(job, frame, roles, test, told)
     if job.test is not None:
         more = read_table(job.test)
@@ -288,19 +300,23 @@ def opening(job: Job, data: Understood) -> dict[str, Any]:
         {"name": str(c), "role": data.roles.role_of(str(c)), "dtype": str(data.frame[c].dtype)}
         for c in data.frame.columns
     ]
+    return opened(job, {
+        "source": shown(job.source), "rows": len(data.frame), "labelled": int(labelled.sum()),
+        "unlabelled": int((~labelled & ~data.test).sum()), "test_rows": int(data.test.sum()) or None,
+        "columns": columns, "task": task,
+        "supervision": describe(targets.take(np.flatnonzero(~data.test))),
+        "classes": list(counts), "class_counts": counts, "notes": data.notes, "encoder": "", "n_features": 0,
+        "fingerprint": data.fingerprint,
+    })  # fmt: skip
+
+
+def opened(job: Job, data: dict[str, Any]) -> dict[str, Any]:
+    """Return the begun ``run.json`` around what is known of the data."""
     return {
         "labelwise": labelwise.__version__, "status": "running",
         "versions": {"Python": python_version(), **{name: version(name) for name in ("numpy", "scikit-learn", "torch")}},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": job.command(), "seed": job.seed, "budget_seconds": job.budget,
-        "data": {
-            "source": shown(job.source), "rows": len(data.frame), "labelled": int(labelled.sum()),
-            "unlabelled": int((~labelled & ~data.test).sum()), "test_rows": int(data.test.sum()) or None,
-            "columns": columns, "task": task,
-            "supervision": describe(targets.take(np.flatnonzero(~data.test))),
-            "classes": list(counts), "class_counts": counts, "notes": data.notes, "encoder": "", "n_features": 0,
-            "fingerprint": data.fingerprint,
-        },
+        "command": job.command(), "seed": job.seed, "budget_seconds": job.budget, "data": data,
         "audit": None, "advice": None, "scores": None, "model": None,
     }  # fmt: skip
 

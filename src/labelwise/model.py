@@ -45,9 +45,14 @@ class Model(Fields):
 
         The probabilities, but for an estimator whose decisions weigh classes (``decision_proba``).
         """
+        return self.said(X)[1]
+
+    def said(self, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return `proba` and `decision` of encoded rows: one array, computed once, where they are the same."""
+        proba = self.proba(X)
         if not hasattr(self.estimator, "decision_proba"):
-            return self.proba(X)
-        return self._columns(self.estimator.decision_proba(X))
+            return proba, proba
+        return proba, self._columns(self.estimator.decision_proba(X))
 
     def _columns(self, proba: Any) -> NDArray[np.float64]:
         if self.several:
@@ -74,7 +79,7 @@ class Model(Fields):
     def _predict(self, X: NDArray[Any]) -> pd.DataFrame:
         if self.classes is None:
             return pd.DataFrame({"prediction": np.asarray(self.estimator.predict(X), dtype=np.float64)})
-        return (labels_frame if self.several else proba_frame)(self.proba(X), self.decision(X), self.classes)
+        return (labels_frame if self.several else proba_frame)(*self.said(X), self.classes)
 
 
 def proba_frame(proba: NDArray[Any], decision: NDArray[Any], classes: list[Any]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise import scores
-from labelwise.advice import RaceResult, next_rows
+from labelwise.advice import RaceResult, next_rows, shortlist
 from labelwise.audit import AuditReport
 from labelwise.audit.finding import SEVERITIES
 from labelwise.job import Job, Understood
@@ -20,6 +20,7 @@ from labelwise.rundir import RunDirectory
 Said = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Probabilities, and what is decided by."""
 MAX_QUERIES = 1000
+FLAGGED = ["row", "kind", "given_label", "suggested_label", "confidence", "expected_precision", "reason", "preview"]
 PREVIEW = 200
 
 
@@ -47,7 +48,8 @@ def write_predictions(
         table = pd.DataFrame({"prediction": held.prediction})
         info["scores"] = _regression_scores(data, prediction[:, 0], fresh, job.seed)
     else:
-        proba, decision, names = model.proba(data.X), model.decision(data.X), list(model.classes or [])
+        proba, decision = (said.copy() for said in model.said(data.X))
+        names = list(model.classes or [])
         proba[fresh], decision[fresh] = held_out, result.oof_decisions[fresh[train]]
         if data.several:
             held = Held((decision > 0.5).astype(np.int8), fresh)
@@ -146,7 +148,7 @@ def _queries(
     rows = train[picked["row"].to_numpy(dtype=np.int64)]
     picked = picked.assign(
         row=rows, prediction=table["prediction"].to_numpy()[rows], confidence=table["confidence"].to_numpy()[rows],
-        given_label=data.given[rows], preview=[preview(data, row) for row in rows], label="",
+        given_label=data.given[rows], preview=previews(data, rows), label="",
     )  # fmt: skip
     return picked[["rank", "row", "score", "reason", "prediction", "confidence", "given_label", "preview", "label"]]
 
@@ -167,12 +169,27 @@ def _label_queries(
     return pd.DataFrame({
         "rank": np.arange(1, len(rows) + 1), "row": rows, "score": total[rows], "reason": reasons,
         "prediction": table["prediction"].to_numpy()[rows], "confidence": table["confidence"].to_numpy()[rows],
-        "given_label": data.given[rows], "preview": [preview(data, int(row)) for row in rows], "label": "",
+        "given_label": data.given[rows], "preview": previews(data, rows), "label": "",
     })  # fmt: skip
+
+
+def audit_info(report: AuditReport, kind: str, *, image: bool = False) -> dict[str, Any]:
+    """Return the audit's part of ``run.json``: what was found, and the methods for each finding."""
+    content = report.to_dict()
+    for finding, found in zip(content["findings"], report, strict=True):
+        finding["methods"] = [candidate.name for candidate in shortlist([found], kind=kind, image=image)]
+    return content
 
 
 def write_flagged(data: Understood, report: AuditReport, directory: RunDirectory) -> None:
     """Write every flagged row with its reason, the suggested label and how likely the flag is right at its rank."""
+    table = flagged(report)
+    table["preview"] = previews(data, table["row"].to_numpy(dtype=np.int64))
+    directory.csv("flagged.csv", table[FLAGGED])
+
+
+def flagged(report: AuditReport) -> pd.DataFrame:
+    """Return every flagged row, and how likely the flags of label errors are right down to each."""
     table = report.flagged()
     curve = report.precision_curve
     table["expected_precision"] = np.nan
@@ -181,19 +198,27 @@ def write_flagged(data: Understood, report: AuditReport, directory: RunDirectory
         table.loc[table.index[errors], "expected_precision"] = np.interp(
             np.arange(1, len(errors) + 1), curve["flagged"], curve["precision"]
         )
-    table["preview"] = [preview(data, int(row)) for row in table["row"]]
-    columns = ["row", "kind", "given_label", "suggested_label", "confidence", "expected_precision", "reason", "preview"]
-    directory.csv("flagged.csv", table[columns])
+    return table
 
 
 def preview(data: Understood, row: int) -> str:
     """Return the row's text or image name, or its first features, short enough for a table."""
+    return previews(data, np.array([row]))[0]
+
+
+def previews(data: Understood, rows: NDArray[np.int64]) -> list[str]:
+    """Return the preview of every row numbered in `rows`, taking each column once."""
     roles = data.roles
     if roles.text or roles.image:
-        value = data.frame[roles.text or roles.image].iloc[row]
-        return "image" if isinstance(value, bytes) else str(value)[:PREVIEW]
-    values = [(name, data.frame[name].iloc[row]) for name in roles.features[:4]]
-    return ", ".join(f"{n}={v:.4g}" if isinstance(v, (float, np.floating)) else f"{n}={v}" for n, v in values)[:PREVIEW]
+        column = data.frame[roles.text or roles.image].iloc[rows]
+        return ["image" if isinstance(value, bytes) else str(value)[:PREVIEW] for value in column]
+    columns = [(name, data.frame[name].iloc[rows]) for name in roles.features[:4]]
+    cells = [[f"{name}={_cell(value)}" for value in values] for name, values in columns]
+    return [", ".join(line)[:PREVIEW] for line in zip(*cells, strict=True)] if cells else [""] * len(rows)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else f"{value}"
 
 
 def three_things(info: dict[str, Any]) -> list[str]:

@@ -12,6 +12,8 @@ from types import FunctionType
 from typing import Any
 
 ACCEPTED = "an array, a data frame (pandas, polars, Arrow), a Hugging Face Dataset, or a list of texts"
+LARGEST = 1e100
+"""The largest number in size that methods compute with in double precision."""
 ARGUMENTS = ("X", "pool")
 """Arguments of a method that hold rows."""
 
@@ -31,10 +33,32 @@ def plain_rows(X: Any, name: str = "X") -> Any:
     Raises
     ------
     TypeError
-        For containers that stream or are lazy, or that hold several splits: the message says what to do.
+        For what holds no rows: numbers, single texts, dicts, sets; containers that stream or are lazy, or that hold
+        several splits. The message says what to do.
     """
     read = _READERS.get(type(X).__module__.partition(".")[0])
     return X if read is None else read(X, name)
+
+
+def checked_rows(owner: Any, X: Any, y: Any = "no_validation", *, reset: bool = True, **asked: Any) -> Any:
+    """Return what scikit-learn's ``validate_data`` does, and refuse numbers whose squares a float64 cannot hold.
+
+    Raises
+    ------
+    ValueError
+        As ``validate_data``, and for entries beyond `LARGEST` in size.
+    """
+    from sklearn.utils.validation import validate_data
+
+    checked = validate_data(owner, X, y, reset=reset, **asked)
+    rows = checked[0] if isinstance(checked, tuple) else checked
+    held = rows.data if hasattr(rows, "tocsr") else rows
+    if held.dtype == "float64" and held.size and max(-held.min(), held.max()) > LARGEST:  # NaN compares as small
+        raise ValueError(
+            f"Input X contains {held.flat[abs(held).argmax()]:.3g}, a value too large to compute with. "
+            f"Accepted: up to {LARGEST:g} in size. Scale the columns, or leave out the rows that hold such values."
+        )
+    return checked
 
 
 def reads_rows(method: FunctionType) -> Callable[..., Any]:
@@ -58,6 +82,28 @@ def takes_rows(value: Any) -> bool:
         return False
     code = value.__code__
     return code.co_argcount > 1 and code.co_varnames[1] == "X"
+
+
+def _from_python(X: Any, name: str) -> Any:
+    if hasattr(X, "__next__"):
+        raise TypeError(f"{name} is a {type(X).__name__}, which can be read only once. Give a list: list({name}).")
+    if X is None or isinstance(X, int | float | complex | str | bytes | dict | set | frozenset):
+        raise TypeError(f"{name} is {'None' if X is None else f'a {type(X).__name__}'}. Accepted: {ACCEPTED}.")
+    return X
+
+
+def _from_numpy(X: Any, name: str) -> Any:
+    if getattr(X, "ndim", 1) == 0:
+        raise TypeError(f"{name} is a single value, {X!r}. Accepted: {ACCEPTED}.")
+    return X
+
+
+def _from_pandas(X: Any, name: str) -> Any:
+    columns = getattr(X, "columns", None)
+    if columns is not None and not columns.is_unique:
+        twice = columns[columns.duplicated()][0]
+        raise TypeError(f"{name} has two columns named {twice!r}. Give every column its own name.")
+    return X
 
 
 def _from_torch(X: Any, name: str) -> Any:
@@ -135,5 +181,6 @@ def _is_nested(column: Any) -> bool:
 
 
 _READERS: dict[str, Callable[[Any, str], Any]] = {
+    "builtins": _from_python, "numpy": _from_numpy, "pandas": _from_pandas,
     "torch": _from_torch, "polars": _from_polars, "pyarrow": _from_arrow, "datasets": _from_datasets,
 }  # fmt: skip

@@ -19,7 +19,7 @@ from labelwise.base import InputError
 from labelwise.insights import insights
 from labelwise.job import Job, Understood, class_counts, encode, opening, understand
 from labelwise.model import Model
-from labelwise.outcome import three_things, write_flagged, write_predictions
+from labelwise.outcome import audit_info, three_things, write_flagged, write_predictions
 from labelwise.persistence import save
 from labelwise.rundir import RunDirectory
 from labelwise.session import ANSWERS, settled, this_round, trusting
@@ -55,8 +55,8 @@ def run(job: Job, listener: Listener | None = None) -> Path:
     if not job.budget > 0:
         raise InputError(f"--budget must be more than 0 seconds. Got {job.budget:g}.")
     directory = RunDirectory(job.out)
-    directory.check(resume=job.resume, overwrite=job.overwrite)
-    with directory.claimed():
+    doing = "labelwise audit" if job.audit_only else "labelwise run"
+    with directory.taken(doing, resume=job.resume, overwrite=job.overwrite):
         return _steps(job, directory, tell, clock)
 
 
@@ -68,7 +68,7 @@ def _steps(job: Job, directory: RunDirectory, tell: Listener, clock: _Clock) -> 
     tell.understood(info)
     clock.lap("read")
     directory.begin(job.command(), resume=job.resume)
-    if not job.audit_only and job.budget >= SHORTEST:
+    if not job.audit_only and SHORTEST <= job.budget < float("inf"):
         warm_up()  # the race's processes start while the rows are encoded and audited
     if job.answers is not None:
         directory.csv(ANSWERS, job.answers)
@@ -76,7 +76,7 @@ def _steps(job: Job, directory: RunDirectory, tell: Listener, clock: _Clock) -> 
     info["data"]["encoder"], info["data"]["n_features"] = data.encoder.describe(), int(np.prod(data.X.shape[1:]))
     clock.lap("encode")
     report = _audit(job, data, tell)
-    info["audit"] = _audit_info(report, data)
+    info["audit"] = audit_info(report, data.kind, image=data.X.ndim == 4)
     directory.parquet("findings.parquet", report.to_frame())
     clock.lap("audit")
     result = held = None
@@ -129,9 +129,10 @@ def _audit(job: Job, data: Understood, tell: Listener) -> AuditReport:
     splits = np.where(data.test, "test", "train") if data.test.any() else None
     texts = data.frame[data.roles.text].to_numpy(dtype=object) if data.roles.text else None
     budget, targets = max(20.0, job.budget), trusting(data.targets, job.answers)
+    gains = job.budget if job.budget == float("inf") else min(20.0, GAINS_SHARE * job.budget)
     report = audit(
         data.X, targets, splits=splits, domains=_domains(data), texts=texts, random_state=job.seed,
-        time_budget=budget, gains=min(20.0, GAINS_SHARE * job.budget),
+        time_budget=budget, gains=gains,
         progress=lambda text, share: tell.step("audit", share, text),
     )  # fmt: skip
     tell.step("audit", 1.0)
@@ -140,14 +141,6 @@ def _audit(job: Job, data: Understood, tell: Listener) -> AuditReport:
 
 def _domains(data: Understood) -> NDArray[Any] | None:
     return None if data.roles.domain is None else data.frame[data.roles.domain].to_numpy(dtype=object)
-
-
-def _audit_info(report: AuditReport, data: Understood) -> dict[str, Any]:
-    content = report.to_dict()
-    for finding, found in zip(content["findings"], report, strict=True):
-        chosen = shortlist([found], kind=data.kind, image=data.X.ndim == 4)
-        finding["methods"] = [candidate.name for candidate in chosen]
-    return content
 
 
 def _race(

@@ -9,6 +9,7 @@ What people decided on a run's review page goes with it from round to round, and
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labelwise import disk, lock
 from labelwise.base import InputError
 from labelwise.review.store import FILE, Store, has_decisions
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STATE = "command.json"
+SCRATCH = ("race", "work")
+"""Folders of a run that is under way, to go on from; a complete run has none."""
 OTHER = "review-of-{}.sqlite"
 """Decisions about another table, by its digest: they mean nothing to the run that replaced theirs, but may be wanted."""
 
@@ -52,7 +56,7 @@ class RunDirectory:
         InputError
             Naming the directory, what it holds and which flag to add.
         """
-        recover(self.out)
+        self.mend()
         if self.out.exists() and not self.out.is_dir():
             raise InputError(f"--out: {self.out} is a file. Name a directory.")
         if self.out.exists() and any(self.out.iterdir()) and not overwrite:
@@ -64,9 +68,49 @@ class RunDirectory:
             )
         if resume and not self.work.exists():
             raise InputError(f"--resume: there is no interrupted run {self.work}. Leave --resume out to start one.")
+
+    @contextmanager
+    def held(self, doing: str) -> Iterator[None]:
+        """Keep other processes away from this place, and name it in errors of the disk.
+
+        Raises
+        ------
+        InUse
+            If another process is at work there: who, and since when.
+        InputError
+            If nothing can be written there.
+        """
         parent = next(p for p in self.out.absolute().parents if p.exists())
         if not parent.is_dir() or not os.access(parent, os.W_OK):
             raise InputError(f"--out: {parent} cannot be written. Name a directory where you may create files.")
+        with disk.telling(parent), lock.held(self.out, doing):
+            yield
+
+    @contextmanager
+    def taken(self, doing: str, *, resume: bool, overwrite: bool) -> Iterator[None]:
+        """Do all that keeps a place for a run: it is `held`, `check` passes, the old run's decisions are `claimed`."""
+        with self.held(doing):
+            self.check(resume=resume, overwrite=overwrite)
+            with self.claimed():
+                yield
+
+    @property
+    def torn(self) -> bool:
+        """Whether a kill came while the run was put in its place."""
+        return self.before.exists() or self._complete
+
+    @property
+    def _complete(self) -> bool:
+        return (self.work / "run.json").is_file() and not (self.work / STATE).exists()
+
+    def mend(self) -> None:
+        """Do what is left of putting the run in its place, or bring the old one back; only while it is `held`."""
+        if self._complete:
+            self._put_in_place()
+        elif self.before.exists() and not self.out.exists():
+            self.before.rename(self.out)
+        elif self.before.exists():
+            disk.discard(self.before)
 
     def begin(self, command: dict[str, Any], *, resume: bool) -> None:
         """Make the working directory; a resumed run must be the same command, its budget aside.
@@ -76,28 +120,37 @@ class RunDirectory:
         InputError
             When the command differs from the one interrupted.
         """
-        if resume:
+        if resume and self._state():
             self._same_command(command)
             return
-        if self.work.exists():
-            shutil.rmtree(self.work)
+        begun = self.out.with_name(f".{self.out.name}.begun")
+        shutil.rmtree(begun, ignore_errors=True)
         try:
-            self.work.mkdir(parents=True)
-        except OSError as error:
+            begun.mkdir(parents=True)
+        except (FileExistsError, NotADirectoryError, PermissionError) as error:
             raise InputError(
                 f"--out: {self.work} cannot be made ({error.strerror}). Name another directory."
             ) from error
-        self.json(STATE, command)
+        disk.write(begun / STATE, _text(command))
+        disk.discard(self.work)
+        begun.rename(self.work)  # it has its name only with its first file: without that it would pass for complete
+        disk.sync_folder(self.work.parent)
 
     def interrupted(self, command: dict[str, Any]) -> bool:
         """Say whether there is an interrupted run of the same command, and with as many answers, to go on with."""
         return self.work.exists() and not self._changed(command)[2]
 
     def _changed(self, command: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-        file = self.work / STATE
-        old = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        old = self._state()
         new = json.loads(json.dumps(command, default=str))
         return old, new, sorted(k for k in {*old, *new} - {"budget", "resume", "overwrite"} if old.get(k) != new.get(k))
+
+    def _state(self) -> dict[str, Any]:
+        """Return the interrupted command; empty where the run had not even begun, or its first file was lost with power."""
+        try:
+            return dict(json.loads((self.work / STATE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     def _same_command(self, command: dict[str, Any]) -> None:
         old, new, changed = self._changed(command)
@@ -110,21 +163,15 @@ class RunDirectory:
 
     def json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file atomically; numbers that JSON does not know become null."""
-        text = json.dumps(_finite(content), indent=1, ensure_ascii=False, default=str, allow_nan=False)
-        self._replace(name, lambda path: path.write_text(text, encoding="utf-8"))
+        disk.write(self.work / name, _text(content))
 
     def parquet(self, name: str, frame: pd.DataFrame) -> None:
         """Write a Parquet file atomically."""
-        self._replace(name, lambda path: frame.to_parquet(path, index=False))
+        disk.write(self.work / name, lambda path: frame.to_parquet(path, index=False))
 
     def csv(self, name: str, frame: pd.DataFrame) -> None:
         """Write a CSV file atomically."""
-        self._replace(name, lambda path: frame.to_csv(path, index=False))
-
-    def _replace(self, name: str, write: Any) -> None:
-        partial = self.work / f".{name}"
-        write(partial)
-        partial.replace(self.work / name)
+        disk.write(self.work / name, lambda path: frame.to_csv(path, index=False))
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -150,20 +197,20 @@ class RunDirectory:
 
     def finish(self) -> Path:
         """Move the complete run to its final place, in the stead of an older one, and return it."""
-        shutil.rmtree(self.work / "race", ignore_errors=True)
-        (self.work / STATE).unlink(missing_ok=True)
+        disk.settle(self.work, but=SCRATCH)
+        (self.work / STATE).unlink(missing_ok=True)  # from here on the new run counts
         self._put_in_place()
         return self.out
 
     def _put_in_place(self) -> None:
         """Replace the old run, whose decisions are in both places until the new one stands."""
+        for name in SCRATCH:
+            disk.discard(self.work / name)
         if self.out.exists():
             self._carry_decisions()
-            _discard(self.before)
-            self.out.rename(self.before)
-        self.work.rename(self.out)
+            disk.settle(self.work)
+        disk.swap(self.work, self.out)
         self._placed = True
-        _discard(self.before)
 
     def _carry_decisions(self) -> None:
         """Copy the decisions about the same table; those about others keep a name of their own until theirs comes back."""
@@ -181,55 +228,29 @@ class RunDirectory:
                 store.close()
 
 
-@contextmanager
-def placed(out: Path) -> Iterator[Path]:
-    """Give a directory to write into; when the block ends well it stands at `out`, in the stead of what was there."""
-    work, aside = out.with_name(out.name + ".partial"), out.with_name(f".{out.name}.before")
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        yield work
-        shutil.rmtree(aside, ignore_errors=True)
-        if out.exists():
-            out.rename(aside)
-        work.rename(out)
-        shutil.rmtree(aside, ignore_errors=True)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
-def put_back(out: Path) -> None:
-    """Return to `out` what stands aside because `placed` was killed between its two moves."""
-    aside = out.with_name(f".{out.name}.before")
-    if aside.exists() and not out.exists():
-        aside.rename(out)
-
-
 def recover(out: str | Path) -> None:
     """Complete the replacement of a run by its next round if it was killed midway; otherwise do nothing.
 
     Nothing is decided here that was not decided before the kill: a complete new run goes to its place, and without one the
-    old run comes back.
+    old run comes back. Where another process is at work there, or nothing may be written, it is left as it is.
     """
     if not Path(out).name:  # "." and "/" are no run's name
         return
     directory = RunDirectory(out)
-    work = directory.work
-    if (work / "run.json").is_file() and not (work / STATE).exists():
-        directory._put_in_place()
-    elif directory.before.exists() and not directory.out.exists():
-        directory.before.rename(directory.out)
-    elif directory.before.exists():
-        _discard(directory.before)
+    if not directory.torn:
+        return
+    try:
+        with directory.held("a command that completes it"):
+            directory.mend()
+    except lock.InUse:
+        disk.wait_for(directory.out)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
 
 
-def _discard(directory: Path) -> None:
-    """Delete a directory; under its own name it is there whole or not at all."""
-    trash = directory.with_name(f"{directory.name}.trash")
-    shutil.rmtree(trash, ignore_errors=True)
-    if directory.exists():
-        directory.rename(trash)
-        shutil.rmtree(trash, ignore_errors=True)
+def _text(content: dict[str, Any]) -> str:
+    return json.dumps(_finite(content), indent=1, ensure_ascii=False, default=str, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
-from sklearn.metrics import f1_score, precision_recall_fscore_support, r2_score
+from sklearn.metrics import precision_recall_fscore_support, r2_score
 
 from labelwise.parts import calibration_measures as measures
 from labelwise.parts import multilabel_measures
@@ -42,14 +42,38 @@ def classification_scores(
     draws, level, seed
         Bootstrap samples, level of the interval, and seed.
     """
-    metrics: dict[str, Callable[[Codes, Numbers, Numbers], float]] = {
-        "accuracy": lambda t, p, d: float((d.argmax(1) == t).mean()),
-        "balanced accuracy": lambda t, p, d: _balanced_accuracy(t, d),
-        "macro F1": lambda t, p, d: float(f1_score(t, d.argmax(1), average="macro", zero_division=0)),
-        "log loss": lambda t, p, d: float(measures.log_loss_values(t, p).mean()),
-        "calibration error": lambda t, p, d: calibration_error(t, p),
-    }
-    return _with_intervals(metrics, (y, proba, proba if decision is None else decision), draws, level, seed)
+    rows = _ClassRows(y, proba, proba if decision is None else decision)
+    rng = np.random.default_rng(seed)
+    drawn = [rows.scores(np.bincount(rng.integers(len(y), size=len(y)), minlength=len(y))) for _ in range(draws)]
+    once = rows.scores(np.ones(len(y)))
+    return {name: _interval(value, [scores[name] for scores in drawn], level) for name, value in once.items()}
+
+
+class _ClassRows:
+    """What each row adds to the scores of classes, so that rows drawn anew are counted and no row is copied."""
+
+    def __init__(self, y: Codes, proba: Numbers, decision: Numbers) -> None:
+        self.y, self.said, self.n_classes = y, decision.argmax(1), proba.shape[1]
+        self.hit = self.said == y
+        self.loss = measures.log_loss_values(y, proba)
+        self.confidence, self.right = measures.top(y, proba)
+        self.place = measures.width_places(self.confidence, BINS)
+
+    def scores(self, times: NDArray[Any]) -> dict[str, float]:
+        """Return the scores of a sample that holds each row so many `times` ``(n,)``."""
+        n, kinds = times.sum(), self.n_classes
+        hits = np.bincount(self.y, times * self.hit, minlength=kinds)
+        support, said = (np.bincount(codes, times, minlength=kinds) for codes in (self.y, self.said))
+        recall, named = hits[support > 0] / support[support > 0], support + said > 0
+        parts = times, times * self.confidence, times * self.right
+        bins = [np.bincount(self.place, part, minlength=BINS).astype(np.float64) for part in parts]
+        return {
+            "accuracy": float(hits.sum() / n),
+            "balanced accuracy": float(recall.mean()),
+            "macro F1": float((2 * hits[named] / (support + said)[named]).mean()),
+            "log loss": float((times * self.loss).sum() / n),
+            "calibration error": float(measures.ece(measures.Bins(*bins))),
+        }
 
 
 def regression_scores(
@@ -172,26 +196,22 @@ def _with_intervals(
     metrics: dict[str, Any], given: tuple[Any, ...], draws: int, level: float, seed: int
 ) -> dict[str, Any]:
     """Return each metric of `given`, row by row, with its interval over rows drawn anew."""
-    rng = np.random.default_rng(seed)
-    n = len(given[0])
-    samples = [rng.integers(n, size=n) for _ in range(draws)]
-    tails = [50 * (1 - level), 50 * (1 + level)]
-    out = {}
-    for name, metric in metrics.items():
-        value, drawn = metric(*given), [metric(*(part[rows] for part in given)) for rows in samples]
-        low, high = np.percentile(drawn, tails)
-        if name in SHIFTED:
-            moved = value - np.median(drawn)
-            low, high = np.clip([low + moved, high + moved], 0, 1)
-        out[name] = {"value": value, "low": float(low), "high": float(high), "level": level}
-    return out
+    n, rng, drawn = len(given[0]), np.random.default_rng(seed), dict[str, list[float]]()
+    for _ in range(draws):
+        rows = rng.integers(n, size=n)
+        sample = [part[rows] for part in given]
+        for name, metric in metrics.items():
+            drawn.setdefault(name, []).append(metric(*sample))
+    return {name: _interval(metric(*given), drawn[name], level, name in SHIFTED) for name, metric in metrics.items()}
 
 
-def _balanced_accuracy(y: Codes, proba: Numbers) -> float:
-    right = (proba.argmax(1) == y).astype(float)
-    support = np.bincount(y, minlength=proba.shape[1])
-    recall = np.bincount(y, right, minlength=proba.shape[1])[support > 0] / support[support > 0]
-    return float(recall.mean())
+def _interval(value: float, drawn: list[float], level: float, shifted: bool = False) -> dict[str, float]:
+    """Return a score with its interval from those of rows drawn anew, moved back to the score where it is `shifted`."""
+    low, high = np.percentile(drawn, [50 * (1 - level), 50 * (1 + level)])
+    if shifted:
+        moved = value - np.median(drawn)
+        low, high = np.clip([low + moved, high + moved], 0, 1)
+    return {"value": value, "low": float(low), "high": float(high), "level": level}
 
 
 def calibration_error(y: Codes, proba: Numbers) -> float:

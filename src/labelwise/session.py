@@ -8,6 +8,7 @@ and puts the answers in the place of its labels. Rows a person has decided, conf
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime
@@ -75,8 +76,7 @@ def reopen(run: str | Path, files: Sequence[str | Path] = (), **changes: Any) ->
     decided = _reviewed(run)
     earlier = kept if decided is None else kept[kept["by"] != REVIEW]
     fresh = [part for file in (run / "queries.csv", *map(Path, files)) if (part := _labels(file, run)) is not None]
-    parts = [earlier, *([] if decided is None else [decided]), *fresh]
-    answers = pd.concat(parts, ignore_index=True).sort_values("at", kind="stable").drop_duplicates("row", keep="last")
+    answers = _latest(earlier, [*([] if decided is None else [decided]), *fresh])
     if not _changed(answers, kept):
         raise InputError(
             f"--resume: {run} is complete, and there is no new label. Decide on cards with `labelwise review {run}`, fill "
@@ -91,6 +91,8 @@ def reopen(run: str | Path, files: Sequence[str | Path] = (), **changes: Any) ->
 def _command(run: Path, info: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     known = {item.name for item in fields(Job)}
     command = {name: value for name, value in info["command"].items() if name in known}
+    if command.get("budget") == "none":  # JSON knows no infinity
+        command["budget"] = math.inf
     if not Path(str(command["source"])).exists():
         raise InputError(
             f"--resume: the table of {run} is {command['source']}, which cannot be read again. Put it back, or start a new "
@@ -178,6 +180,21 @@ def _labels(file: Path, run: Path) -> pd.DataFrame | None:
     best = best[~best["row"].duplicated(keep=False)]
     filled = datetime.fromtimestamp(file.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
     return _answers(best["row"], best["label"], FILE, filled if own else now())
+
+
+def _latest(earlier: pd.DataFrame, fresh: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Return the latest answer of each row.
+
+    Where the clock was ahead and the time an answer was given is still to come, one that earlier rounds had is taken for
+    older than all others, and one that is new for given now.
+    """
+    latest = now()
+    parts = [
+        part.assign(at=part["at"].where(part["at"] <= latest, instead))
+        for part, instead in [(earlier, ""), *((one, latest) for one in fresh)]
+    ]
+    answers = pd.concat(parts, ignore_index=True)
+    return answers.sort_values("at", kind="stable").drop_duplicates("row", keep="last")
 
 
 def _answers(row: Any, label: Any, by: Any, at: Any = "") -> pd.DataFrame:

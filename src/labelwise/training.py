@@ -7,12 +7,13 @@ uninterrupted one bit for bit on a CPU without storing any generator's state.
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from inspect import signature
-from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -24,6 +25,7 @@ from labelwise.base import Count, Fields, Fraction, InputError, NonNegative, Pos
 from labelwise.batch import Batch, Batches, Data, LossValue, Phase, endless, shuffled
 from labelwise.checkpoint import Checkpoint
 from labelwise.loggers import Log
+from labelwise.parts import processes
 from labelwise.parts.ema import EMA
 from labelwise.progress import Bar, write_log
 
@@ -68,9 +70,11 @@ class Train(Fields):
         Largest gradient norm; None does not clip.
     devices, accelerator, precision
         As in Lightning Fabric. ``devices=2`` starts two processes (the calling script then needs
-        ``if __name__ == "__main__"``); under ``torchrun`` its processes are used as they are.
+        ``if __name__ == "__main__"``); under ``torchrun`` its processes are used as they are. The processes share every
+        batch, so that they train what one process trains.
     checkpoint
         Directory for a checkpoint after every epoch; a run started again with the same data and settings resumes there.
+        Of several processes the first one writes and reads it.
     log
         Directory for ``metrics.csv`` (one row per epoch) and, when installed, TensorBoard files; an active MLflow run
         receives the same numbers. All are written when training is done, unless a `logger` is given.
@@ -126,8 +130,10 @@ class _Container(nn.Module):
 class Stepper:
     """A phase's module and optimiser, set up on the device."""
 
-    def __init__(self, fabric: Fabric, phase: Phase, train: Train, total_steps: int) -> None:
-        self.fabric, self.train, self.total = fabric, train, max(1, total_steps)
+    def __init__(
+        self, fabric: Fabric, phase: Phase, train: Train, total_steps: int, mass: Callable[[Batch], Tensor]
+    ) -> None:
+        self.fabric, self.train, self.total, self.mass = fabric, train, max(1, total_steps), mass
         self.peak = phase.lr if phase.lr is not None else train.lr
         container = _Container(phase)
         weights = [p for p in container.parameters() if p.requires_grad]
@@ -141,6 +147,8 @@ class Stepper:
     def __call__(self, batch: Batch, last_of_step: bool) -> tuple[Tensor, Mapping[str, Tensor]]:
         with self.fabric.no_backward_sync(self.module, enabled=not last_of_step):
             value, parts = self.module(batch)
+            if self.fabric.world_size > 1:
+                value = value * processes.share(self.mass(batch))
             self.fabric.backward(value / self.train.accumulate if self.train.accumulate > 1 else value)
         if last_of_step:
             if self.train.clip is not None:
@@ -174,23 +182,54 @@ def run(learner: Learner, data: Data, validation: Data | None = None) -> None:
     """Train `learner` on `data`: start its state, run its phases, and leave every learned module on the CPU."""
     train: Train = learner.train_
     fabric = _fabric(train)
-    if train.devices > 1 and not _under_torchrun():
+    if train.devices > 1 and not processes.under_torchrun():
         start: Any = fabric.launch
-        learned = torch.load(BytesIO(start(_train, learner, data, validation)), weights_only=False)
+        # a file, for what a process hands back goes through a pipe, which fills up while the process is waited for
+        with TemporaryDirectory() as folder:
+            out = Path(folder) / "learned.pt"
+            start(_train, learner, data, validation, out)
+            learned = torch.load(out, weights_only=False)
         for name, value in learned.items():
             setattr(learner, name, value)
     else:
         _train(fabric, learner, data, validation)
 
 
-def _under_torchrun() -> bool:
-    return "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+def _check_same(learner: Learner, data: Data) -> None:
+    """Make sure that all processes train the same thing: what each does with its part would otherwise mean nothing."""
+    for name, module in learner.modules().items():
+        if any(getattr(part, "one_process", False) for part in module.modules()):
+            raise InputError(f"Train.devices: {name[:-1]} of {type(learner).__name__} moves its weights by the rows it sees "
+                             "itself, which several processes would do differently. Train in one process.")  # fmt: skip
+    told = [len(data), *(float(t.double().nan_to_num().sum()) for t in (data.x, data.y, data.labelled))]
+    seed, *rows = processes.agreed(torch.tensor([learner.seed_, *told], dtype=torch.float64, device=data.x.device))
+    if not seed:
+        raise InputError("random_state: the processes drew different seeds. Pass the same number to all of them.")
+    if not all(rows):
+        raise InputError("X, y: the processes were given different rows. Give every process all rows, in one order.")
+
+
+def _check_end(learner: Learner) -> None:
+    """Warn of state that has come to differ: what looks at the other rows of a batch saw those of its process alone."""
+    modules = learner.modules()
+    sums = [sum(float(t.double().nan_to_num().sum()) for t in m.state_dict().values()) for m in modules.values()]
+    device = next(p.device for m in modules.values() for p in m.parameters())
+    same = processes.agreed(torch.tensor(sums, dtype=torch.float64, device=device))
+    differing = [name for name, alike in zip(modules, same, strict=True) if not alike]
+    if differing:
+        warnings.warn(
+            f"{', '.join(differing)}: holds state that each process made of its own part of the batches, such as batch "
+            "normalisation; the first process's is kept."
+        )
 
 
 def _fabric(train: Train) -> Fabric:
     precision: Any = train.precision
-    if _under_torchrun():
-        fabric = Fabric(accelerator=train.accelerator, devices="auto", strategy=_ddp(), precision=precision)
+    if processes.under_torchrun():
+        here, nodes = processes.counted()
+        fabric = Fabric(
+            accelerator=train.accelerator, devices=here, num_nodes=nodes, strategy=_ddp(), precision=precision
+        )
         fabric.launch()
         return fabric
     if train.devices > 1:
@@ -219,23 +258,25 @@ def _ddp(**options: Any) -> Any:
     return strategy(**options, **{name: False})
 
 
-def _train(fabric: Fabric, learner: Any, data: Data, validation: Data | None) -> bytes:
-    """Train in this process; return what was learned as bytes, which pass between processes whatever they hold."""
+def _train(fabric: Fabric, learner: Any, data: Data, validation: Data | None, out: Path | None = None) -> None:
+    """Train in this process; the first of several writes what was learned to `out`, for the process that started them."""
     with torch.random.fork_rng(devices=[], enabled=True), _few_threads(data):
         torch.manual_seed(learner.seed_)
         data = data.to(fabric.device)
         data.shard = (fabric.global_rank, fabric.world_size)
         learner.build(data)
         learner.start(data)
+        if fabric.world_size > 1:
+            _check_same(learner, data)
         for module in learner.modules().values():
             module.to(fabric.device)
         Loop(fabric, learner, data, None if validation is None else validation.to(fabric.device)).run()
+    if fabric.world_size > 1:
+        _check_end(learner)
     for module in learner.modules().values():
         module.to("cpu")
-    learned = BytesIO()
-    if fabric.world_size > 1:
-        torch.save({name: value for name, value in vars(learner).items() if name.endswith("_")}, learned)
-    return learned.getvalue()
+    if out is not None and fabric.is_global_zero:
+        torch.save({name: value for name, value in vars(learner).items() if name.endswith("_")}, out)
 
 
 class Loop:
@@ -278,9 +319,9 @@ class Loop:
     def _phase(self, number: int, phase: Phase, at: dict[str, Any] | None) -> None:
         steps = self.learner.steps(self.data) if phase.batches is None else int(phase.steps or 1)
         total = phase.epochs * math.ceil(steps / self.train.accumulate)
-        steppers = [Stepper(self.fabric, phase, self.train, total)]
+        steppers = [Stepper(self.fabric, phase, self.train, total, self.learner.mass)]
         if phase.then is not None:
-            steppers.append(Stepper(self.fabric, phase.then, self.train, total))
+            steppers.append(Stepper(self.fabric, phase.then, self.train, total, self.learner.mass))
         first = 0
         if at is not None:
             first = at["epoch"] + 1
@@ -322,6 +363,8 @@ class Loop:
 
     def _record(self, number: int, epoch: int, sums: dict[str, Tensor], count: int) -> None:
         row: dict[str, float] = {"phase": number, "epoch": epoch}
+        if self.fabric.world_size > 1:  # the parts of a loss may differ between processes, and stay this one's
+            sums["loss"] = processes.mean(sums["loss"])
         row |= {name: float(value) / max(1, count) for name, value in sums.items()}
         if not math.isfinite(row["loss"]):
             raise FloatingPointError(
@@ -329,7 +372,8 @@ class Loop:
                 "Lower Train.lr, set Train.clip=1.0, or check the inputs for huge values."
             )
         if self.validation is not None:
-            row["validation"] = self.learner.validation_score(self.validation)
+            score = self.learner.validation_score(self.validation)
+            row["validation"] = self.fabric.broadcast(score)  # rounding must not let one process stop before another
             if self.best is None or row["validation"] > self.best[0]:
                 self.best = (row["validation"], epoch, deepcopy(self.learner.predictor().state_dict()))
         self.history.append(row)

@@ -163,13 +163,14 @@ class Ranked:
     ) -> None:
         self.values, self.rng, self.ties, self.priced = values, rng, ties, priced
 
-    def order(self, limits: Limits) -> Ints:
-        """Return all positions, best first."""
+    def order(self, limits: Limits) -> Iterator[int]:
+        """Yield all positions, best first; those beyond a batch are sorted only when they are asked for."""
         worth = self.values / limits.price if self.priced else self.values
         keys = [self.rng.random(len(worth)), -worth]
         if self.ties is not None:
             keys.insert(1, -self.ties)
-        return np.lexsort(keys)
+        for some in _leading(-worth, 2 * limits.left):
+            yield from some[np.lexsort([key[some] for key in keys])]
 
     def pick(self, limits: Limits) -> int:
         """Return the best open position."""
@@ -177,6 +178,14 @@ class Ranked:
 
     def took(self, position: int) -> None:
         """Nothing changes."""
+
+
+def _leading(values: Floats, n: int) -> list[Ints]:
+    """Return the positions of the `n` smallest values and of those that equal the last of them, then all others."""
+    if n >= len(values):
+        return [np.arange(len(values))]
+    first = values <= np.partition(values, n)[n]
+    return [np.flatnonzero(first), np.flatnonzero(~first)]
 
 
 class Rounds:

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import get_tags
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from labelwise.active.pool import Pool, take
 from labelwise.base import UNLABELED, Count, Fields, Method
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier, predict_all, takes_weights
 from labelwise.parts.pseudo_labels import Selected, selected, self_training
 from labelwise.parts.threads import few_threads
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Floats = NDArray[np.floating[Any]]
@@ -154,7 +155,7 @@ class SelfTraining(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     def _check(self, X: Any, y: Any = "no_validation", *, reset: bool) -> Any:
         tags = get_tags(self._model).input_tags
-        return validate_data(self, X, y, reset=reset, accept_sparse="csr" if tags.sparse else False)
+        return checked_rows(self, X, y, reset=reset, accept_sparse="csr" if tags.sparse else False)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,12 +14,14 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise import disk
 from labelwise.base import InputError
 
 Prediction = NDArray[np.float32]
@@ -176,7 +178,8 @@ class Ledger:
 def _write(path: Path, fill: Callable[[Any], Any]) -> None:
     """Write a file so that it is either the old one or the whole new one, whatever happens."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(path.name + ".part")
-    with draft.open("wb") as file:
-        fill(file)
-    os.replace(draft, path)
+    draft, content = path.with_name(path.name + ".part"), BytesIO()
+    fill(content)
+    with disk.telling(path.parent):
+        draft.write_bytes(content.getbuffer())
+        os.replace(draft, path)

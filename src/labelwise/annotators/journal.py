@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from labelwise import disk
 from labelwise.annotators.base import Answer
 
 try:
@@ -52,10 +54,13 @@ class Journal:
             if size:
                 file.seek(size - 1)
                 line = line if file.read(1) == b"\n" else b"\n" + line  # after a line that was cut off
-            written = file.write(line)
+            with disk.telling(self.path.parent):
+                written = file.write(line)
             if written != len(line):
-                raise OSError(f"{self.path} could not be written: is the disk full?")
+                raise OSError(errno.ENOSPC, "only a part could be written", str(self.path))
             os.fsync(file.fileno())
+            if not size:  # the file is new: its name must last too
+                disk.sync_folder(self.path.parent)
 
 
 def _record(line: bytes) -> dict[str, Any] | None:

@@ -10,12 +10,13 @@ from sklearn.base import ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, InputError, Method, Positive, Range
 from labelwise.baselines.naive_bayes import SharedVarianceNB
 from labelwise.parts.out_of_fold import fit_codes, predict_all, stratified_folds
 from labelwise.parts.threads import one_thread
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Doubles = npt.NDArray[np.float64]
@@ -99,7 +100,7 @@ class AutoProbe(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         self.check_fields()
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        X = checked_rows(self, X, dtype=[np.float64, np.float32])
         self.classes_, codes = encode_classes(y)
         if len(codes) != len(X):
             raise InputError(f"X and y have inconsistent numbers of samples: {len(X)} rows in X and {len(codes)} in y.")
@@ -160,7 +161,7 @@ class AutoProbe(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Doubles:
         """(n, K) probabilities of ``classes_`` from the chosen probe."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        X = checked_rows(self, X, reset=False, dtype=[np.float64, np.float32])
         return predict_all(self.model_, X, len(self.classes_))
 
     def predict(self, X: Any) -> npt.NDArray[Any]:

@@ -9,12 +9,14 @@ import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import column_or_1d
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import Card, Count, Fields, InputError, Method, Positive, Range
 from labelwise.baselines.families import Family, Setting, fit_all, settings, suitable
 from labelwise.parts.out_of_fold import stratified_folds
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
+from labelwise.supervision.beside import real_values
 
 ENOUGH_ROWS = 5000
 """With more labelled rows than this, one inner fold tells settings apart."""
@@ -35,7 +37,7 @@ class Tuned(Fields):
     def _read(self, X: Any, reset: bool) -> Any:
         image = getattr(X, "ndim", 2) == 4
         flat = X.reshape(len(X), -1) if image else X
-        checked = validate_data(self, flat, reset=reset, accept_sparse="csr", dtype=[np.float32, np.float64])
+        checked = checked_rows(self, flat, reset=reset, accept_sparse="csr", dtype=[np.float32, np.float64])
         return checked if reset else self.scaler_.transform(checked)
 
     def _tune(self, X: Any, y: np.ndarray, n_outputs: int, image: bool) -> None:
@@ -216,7 +218,7 @@ class BaselineRegressor(Method, RegressorMixin, Tuned):  # type: ignore[misc]
         return self
 
     def _targets(self, y: Any, n_rows: int) -> np.ndarray:
-        y = np.asarray(y, dtype=np.float64)
+        y = real_values(y)
         y = column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
         self.n_outputs_ = 0 if y.ndim == 1 else y.shape[1]
         if len(y) != n_rows:

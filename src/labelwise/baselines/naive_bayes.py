@@ -9,10 +9,11 @@ import numpy.typing as npt
 from scipy import sparse
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 
 from labelwise.base import UNLABELED, Card, Fields, InputError, Method, Positive
 from labelwise.parts.blocks import row_blocks
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Doubles = npt.NDArray[np.float64]
@@ -99,7 +100,7 @@ class SharedVarianceNB(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         first = not hasattr(self, "theta_")
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_data(self, X, reset=first, dtype=[np.float64, np.float32])
+        X = checked_rows(self, X, reset=first, dtype=[np.float64, np.float32])
         codes = self._codes(y, classes)
         if len(codes) != len(X):
             raise InputError(f"X and y have inconsistent numbers of samples: {len(X)} rows in X and {len(codes)} in y.")
@@ -157,7 +158,7 @@ class SharedVarianceNB(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     def _joint(self, X: Any) -> Doubles:
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        X = checked_rows(self, X, reset=False, dtype=[np.float64, np.float32])
         return np.asarray((X - self.center_) @ self.coef_.T + self.intercept_)
 
     def predict_proba(self, X: Any) -> Doubles:

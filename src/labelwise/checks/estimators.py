@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +11,8 @@ from unittest import SkipTest
 import numpy as np
 
 from labelwise.checks.check import Check, listed, require
-from labelwise.checks.trials import Trial, light, trial_of
+from labelwise.checks.trials import light, trial_of
+from labelwise.checks.watched import answers, watched
 
 
 def checks(cls: type[Any]) -> Iterator[Check]:
@@ -26,76 +25,47 @@ def checks(cls: type[Any]) -> Iterator[Check]:
         yield from listed(cls, unlabelled_rows_are_no_class)
 
 
-def answers(model: Any, trial: Trial) -> dict[str, Any]:
-    """Return what a fitted model says of the test rows, by method name."""
-    names = ("predict_proba", "decision_function", "predict", "transform")
-    return {name: getattr(model, name)(trial.X_test) for name in names if hasattr(model, name)}
-
-
 def same_seed_same_result(cls: type[Any]) -> None:
     """Two fits with one seed answer alike, to the last bit."""
-    trial = trial_of(cls)
-    _same(answers(trial.fitted(cls), trial), answers(trial.fitted(cls), trial), "two fits with the same seed differ")
+    first = watched(cls)
+    again = first.trial.fitted(cls)
+    _same(first.answers, answers(again, first.trial), "two fits with the same seed differ")
 
 
 def leaves_its_arguments_untouched(cls: type[Any]) -> None:
     """Read-only arrays can be fitted, and hold afterwards what they held before."""
-    trial = trial_of(cls)
-    arrays = [value for value in (trial.X, trial.y, *trial.fit.values()) if isinstance(value, np.ndarray)]
-    before = [array.copy() for array in arrays]
-    for array in arrays:
-        array.setflags(write=False)
-    try:
-        trial.fitted(cls)
-    finally:
-        for array in arrays:
-            array.setflags(write=True)
-    kept = [np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in zip(arrays, before, strict=True)]
-    require(all(kept), "fit changed its input")
+    require(not watched(cls).arguments, "fit changed its input")
 
 
 def leaves_its_fields_untouched(cls: type[Any]) -> None:
     """What the constructor was given is the same object after fit, and was not fitted or trained itself."""
-    trial = trial_of(cls)
-    model = light(cls, **trial.fields)
-    before = model.get_params(deep=False)
-    inside = {name: _inside(value) for name, value in before.items()}
-    model.fit(trial.X, trial.y, **trial.fit)
-    for name, value in model.get_params(deep=False).items():
-        require(value is before[name], f"fit replaced the field {name}")
-        require(_inside(value) == inside[name], f"fit changed what the field {name} holds")
+    seen = watched(cls)
+    require(not seen.replaced, f"fit replaced the field {', '.join(seen.replaced)}")
+    require(not seen.changed, f"fit changed what the field {', '.join(seen.changed)} holds")
 
 
 def leaves_global_random_state_untouched(cls: type[Any]) -> None:
     """With a seed given, numpy's, torch's and Python's global generators stand where they stood."""
-    import torch
-
-    trial = trial_of(cls)
-    before = random.getstate(), str(np.random.get_state()), torch.get_rng_state()  # noqa: NPY002
-    answers(trial.fitted(cls), trial)
-    require(before[0] == random.getstate(), "fit or predict moved Python's global random state")
-    require(before[1] == str(np.random.get_state()), "fit or predict moved numpy's global random state")  # noqa: NPY002
-    require(torch.equal(before[2], torch.get_rng_state()), "fit or predict moved torch's global random state")
+    moved = watched(cls).moved
+    require(not moved, f"fit or predict moved the global random state of {', '.join(moved)}")
 
 
 def survives_saving_and_loading(cls: type[Any]) -> None:
     """A saved and loaded model answers alike, to the last bit, and has the same parameters."""
     from labelwise.persistence import load, save
 
-    trial = trial_of(cls)
-    model = trial.fitted(cls)
+    seen = watched(cls)
     with tempfile.TemporaryDirectory() as directory:
-        save(model, Path(directory) / "model")
+        save(seen.model, Path(directory) / "model")
         again = load(Path(directory) / "model")
-    require(type(again) is type(model), f"loaded a {type(again).__name__}")
-    require(repr(again.get_params()) == repr(model.get_params()), "the loaded model has other parameters")
-    _same(answers(model, trial), answers(again, trial), "the loaded model answers differently")
+    require(type(again) is type(seen.model), f"loaded a {type(again).__name__}")
+    require(repr(again.get_params()) == repr(seen.model.get_params()), "the loaded model has other parameters")
+    _same(seen.answers, answers(again, seen.trial), "the loaded model answers differently")
 
 
 def beats_chance(cls: type[Any]) -> None:
     """Fitted on tiny real data, the method scores clearly better than guessing on other rows."""
-    trial = trial_of(cls)
-    model = trial.fitted(cls)
+    model, trial, *_ = watched(cls)
     if not hasattr(model, "predict"):
         raise SkipTest(f"{cls.__name__} predicts nothing")
     score = trial.score(model, trial.X_test, trial.y_test)
@@ -119,12 +89,3 @@ def _same(first: dict[str, Any], second: dict[str, Any], message: str) -> None:
     for name, value in first.items():
         a, b = np.asarray(value), np.asarray(second[name])
         require(a.shape == b.shape and np.array_equal(a, b, equal_nan=a.dtype.kind == "f"), f"{message} in {name}")
-
-
-def _inside(value: Any) -> Any:
-    """Return something that changes when a nested estimator is fitted or a module trained or bound."""
-    if hasattr(value, "state_dict"):
-        return {name: tensor.tolist() for name, tensor in value.state_dict().items()} | {"": sorted(vars(value))}
-    if hasattr(value, "get_params"):
-        return sorted(vars(value)), repr(value)
-    return copy.deepcopy(value) if isinstance(value, (list, dict, set)) else repr(value)

@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 
 from labelwise.checks.check import Check, raised, require
 from labelwise.checks.trials import Trial, fits_features, light, trial_of
+from labelwise.checks.watched import watched
 
 Spoil = Callable[[Any, Any], tuple[Any, Any]]
 
@@ -85,8 +86,7 @@ def _nan_in_X(cls: type[Any]) -> None:
 
 
 def _other_features(cls: type[Any]) -> None:
-    trial = trial_of(cls)
-    model = trial.fitted(cls)
+    model, trial, *_ = watched(cls)
     for name in ("predict", "predict_proba", "transform"):
         if hasattr(model, name):
             _error(partial(getattr(model, name), trial.X_test[:, :-1]), r"features")

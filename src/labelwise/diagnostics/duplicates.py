@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +14,8 @@ from labelwise.diagnostics.outliers import dimension, rejected
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
 from labelwise.parts.neighbours import Neighbours, neighbours
+from labelwise.parts.row_hashes import equal_rows, first_equal, text_hashes
+from labelwise.parts.work import Rows, Work
 
 Indices = NDArray[np.int64]
 SAMPLE = 20_000
@@ -93,18 +93,39 @@ class NearDuplicates(Method, Fields):
     )
 
     def measure(
-        self, Z: ArrayLike, *, graph: Neighbours | None = None, texts: ArrayLike | None = None
+        self,
+        Z: ArrayLike | Rows,
+        *,
+        graph: Neighbours | None = None,
+        texts: ArrayLike | None = None,
+        wording: Indices | None = None,
+        work: Work | None = None,
     ) -> DuplicateResult:
-        """Group the rows of `Z` (n, d); `graph`: Euclidean neighbours made before; `texts`: the rows' texts (n,)."""
+        """Group the rows of `Z`.
+
+        Parameters
+        ----------
+        Z
+            Embeddings (n, d), in memory or rows of a file.
+        graph
+            Euclidean neighbours made before.
+        texts
+            The rows' texts (n,).
+        wording
+            In the stead of texts, the number of the first row with the same text (n,).
+        work
+            What works on the blocks of rows.
+        """
         self.check_fields()
         rows = as_embeddings(Z)
         graph = neighbours(rows, self.k, metric="euclidean") if graph is None else graph
-        chance = chance_pairs(rows)
-        same = equal_rows(rows) if chance <= 0.1 else np.arange(len(rows))
-        links = [np.stack([np.arange(len(rows)), same], 1), self._near(graph) if chance <= 0.1 else _no_links()]
+        chance, own = chance_pairs(rows), np.arange(len(rows))
+        same = equal_rows(rows, work) if chance <= 0.1 else own
+        links = [_links(same), self._near(graph) if chance <= 0.1 else _no_links()]
         if texts is not None:
             wording = equal_texts(texts)
-            links.append(np.stack([np.arange(len(rows)), wording], 1))
+        if wording is not None:
+            links.append(_links(wording))
             same = np.minimum(same, wording)
         group = _groups(np.concatenate(links), len(rows))
         exact = np.bincount(same, minlength=len(rows))[same] > 1
@@ -113,17 +134,22 @@ class NearDuplicates(Method, Fields):
 
     def _near(self, graph: Neighbours) -> Indices:
         """Return linked pairs (p, 2) of near copies."""
-        distances = graph.distances.astype(np.float64)
-        nearest, last = distances[:, 0], distances[:, -1]
-        k, m = distances.shape[1], dimension(distances)
+        nearest, last = (np.asarray(graph.distances[:, place], dtype=np.float64) for place in (0, -1))
+        k, m = graph.distances.shape[1], dimension(graph.distances)
         ratio = np.divide(nearest, last, out=np.zeros(len(last)), where=last > 0)
         chance = -np.expm1((k - 1) * np.log1p(-np.minimum(ratio**m, 1 - 1e-12)))
-        near = rejected(chance, self.rate) & (nearest <= self.closeness * np.median(nearest))
-        if not near.any():
+        near = np.flatnonzero(rejected(chance, self.rate) & (nearest <= self.closeness * np.median(nearest)))
+        if not len(near):
             return _no_links()
         reach = min(self.closeness * float(np.median(nearest)), float(nearest[near].max()))
-        row, place = np.nonzero((distances <= reach) & near[:, None])
-        return np.stack([row, graph.indices[row, place]], 1)
+        row, place = np.nonzero(np.asarray(graph.distances[near], dtype=np.float64) <= reach)
+        return np.stack([near[row], np.asarray(graph.indices[near])[row, place]], 1)
+
+
+def _links(first: Indices) -> Indices:
+    """Return the pairs (p, 2) of rows and the first rows that they equal."""
+    rows = np.flatnonzero(first != np.arange(len(first)))
+    return np.stack([rows, first[rows]], 1)
 
 
 def _no_links() -> Indices:
@@ -142,30 +168,16 @@ def _groups(links: Indices, n: int) -> Indices:
     return group
 
 
-def equal_rows(rows: NDArray[np.floating[Any]]) -> Indices:
-    """Return for every row the number of the first row equal to it, (n,), by a 128-bit hash."""
-    zero = rows.dtype.type(0)  # adding it makes -0.0 equal to 0.0
-    return _first_seen(hashlib.blake2b((row + zero).tobytes(), digest_size=16).digest() for row in rows)
-
-
 def equal_texts(texts: ArrayLike) -> Indices:
     """Return for every text the number of the first equal one, (n,); case, punctuation and spaces do not count.
 
     >>> equal_texts(["Hello, world", "hello  world!", None, None, ""])
     array([0, 0, 2, 3, 4])
     """
-    plain = [
-        re.sub(r"\W+", " ", text.casefold()).strip() if isinstance(text, str) else "" for text in np.asarray(texts)
-    ]
-    return _first_seen(text or number for number, text in enumerate(plain))
+    return first_equal(text_hashes(np.asarray(texts, dtype=object)))
 
 
-def _first_seen(keys: Any) -> Indices:
-    seen: dict[Any, int] = {}
-    return np.array([seen.setdefault(key, number) for number, key in enumerate(keys)], dtype=np.int64)
-
-
-def chance_pairs(rows: NDArray[np.floating[Any]]) -> float:
+def chance_pairs(rows: NDArray[np.floating[Any]] | Rows) -> float:
     """Return how many pairs of equal rows there would be among all if columns were independent."""
     sample = rows[:: max(1, len(rows) // SAMPLE)]
     pairs = len(rows) * (len(rows) - 1) / 2

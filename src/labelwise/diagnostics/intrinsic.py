@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
-from labelwise.diagnostics.duplicates import equal_rows
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
 from labelwise.parts.neighbours import neighbours
+from labelwise.parts.row_hashes import equal_rows
 
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]

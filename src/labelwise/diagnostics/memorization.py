@@ -132,7 +132,7 @@ class Memorization(Method, Fields):
             Labels; rows without one (-1, None) are left aside.
         """
         self.check_fields()
-        X = check_array(X, accept_sparse="csr")
+        X = check_array(X, accept_sparse="csr", input_name="X")
         classes, codes = encode_classes(y, least=2)
         if len(codes) != X.shape[0]:
             raise InputError(f"X has {X.shape[0]} rows but y has {len(codes)}: give one label per row.")

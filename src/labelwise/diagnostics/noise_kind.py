@@ -14,9 +14,11 @@ from labelwise.diagnostics.label_noise import LabelNoise
 from labelwise.diagnostics.linear import out_of_fold, scaled
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
+from labelwise.parts.confident_joint import Reading, read
 from labelwise.parts.interval import share
 from labelwise.parts.label_noise import GOOD_MODEL, LabelNoiseResult
 from labelwise.parts.neighbours import Neighbours, neighbours
+from labelwise.parts.work import Rows
 
 Codes = NDArray[np.int64]
 Kind = Literal["none", "symmetric", "class-dependent", "instance-dependent", "open-set", "annotator-specific"]
@@ -29,6 +31,8 @@ FAR = 4.0
 At most 2 % of the rows of ten ordinary data sets lie so far; foreign rows do not move the lower half."""
 LEAST_ROWS, LEAST_GIVEN = 60, 8
 """Rows surely of a class, and rows of a label among them, that are needed to ask whether the label depends on the row."""
+MOST_ROWS = 20_000
+"""Rows of a class, drawn at random, on which that is asked."""
 
 SENTENCES: dict[Kind, str] = {
     "none": "No wrong labels beyond doubt.",
@@ -130,7 +134,7 @@ class NoiseKind(Method, Fields):
 
     def measure(
         self,
-        X: ArrayLike,
+        X: ArrayLike | Rows,
         y: ArrayLike,
         proba: ArrayLike | None = None,
         *,
@@ -158,27 +162,26 @@ class NoiseKind(Method, Fields):
         """
         self.check_fields()
         rng = np.random.default_rng(self.random_state)
-        features, codes = as_embeddings(X, "X").astype(np.float32), np.asarray(y, dtype=np.int64)
+        features, codes = as_embeddings(X, "X"), np.asarray(y, dtype=np.int64)
         if codes.shape != features.shape[:1]:
             raise InputError(f"X must be (n, d) for the n codes of y. Got {features.shape} for {codes.shape} codes.")
         k = int(codes.max(initial=-1)) + 1 if proba is None else np.asarray(proba).shape[1]
         values = out_of_fold(features, codes, k, rng=rng) if proba is None else np.asarray(proba)
         noise = LabelNoise(level=self.level).measure(codes, values, rng=rng) if noise is None else noise
-        counts = _error_counts(codes, values, noise)
+        reading = read(codes, values)
+        counts = _error_counts(reading, noise)
         result = NoiseKindResult(
-            "none", noise, self._unevenness(counts, values, codes, rng),
-            self._dependence(features, codes, values, noise, rng), self._foreign(features, graph),
+            "none", noise, self._unevenness(counts, reading, rng),
+            self._dependence(features, reading, noise, rng), self._foreign(features, graph),
             self._annotators(votes, codes), _pairs(counts),
         )  # fmt: skip
         return result._replace(kind=_name(result))
 
-    def _unevenness(
-        self, counts: NDArray[Any], proba: NDArray[Any], codes: Codes, rng: np.random.Generator
-    ) -> Estimate:
+    def _unevenness(self, counts: NDArray[Any], reading: Reading, rng: np.random.Generator) -> Estimate:
         n, k = int(counts.sum()), len(counts)
         if n < k:
             return _unknown(self.level)
-        prior = np.bincount(proba[codes != UNLABELED].argmax(1), minlength=k) + 1e-9
+        prior = np.bincount(reading.top[reading.labelled], minlength=k) + 1e-9
         even = (1 - np.eye(k)) * prior / (k - 1)
         even /= even.sum()
         seen = counts.ravel() / n
@@ -192,20 +195,24 @@ class NoiseKind(Method, Fields):
         return Estimate(value, value - reach, min(1.0, value + reach), self.level)
 
     def _dependence(
-        self, X: NDArray[Any], codes: Codes, proba: NDArray[Any], noise: LabelNoiseResult, rng: np.random.Generator
+        self, X: NDArray[Any] | Rows, reading: Reading, noise: LabelNoiseResult, rng: np.random.Generator
     ) -> Estimate:
         if noise.model_error > GOOD_MODEL or not noise.supported:
             return _unknown(self.level)
-        gains = [_gain(X[rows], codes[rows], rng) for rows in _surest(codes, proba)]
+        some = [rows if len(rows) <= MOST_ROWS else rng.permutation(rows)[:MOST_ROWS] for rows in _surest(reading)]
+        gains = [
+            _gain(X[rows].astype(np.float32, copy=False), reading.codes[rows].astype(np.int64), rng) for rows in some
+        ]
         gain = np.concatenate([np.zeros(0), *gains])
         if len(gain) < LEAST_ROWS:
             return _unknown(self.level)
         reach = float(norm.ppf(0.5 + self.level / 2) * gain.std() / np.sqrt(len(gain)))
         return Estimate(float(gain.mean()), float(gain.mean()) - reach, float(gain.mean()) + reach, self.level)
 
-    def _foreign(self, X: NDArray[np.float32], graph: Neighbours | None) -> Estimate:
+    def _foreign(self, X: NDArray[Any] | Rows, graph: Neighbours | None) -> Estimate:
         """Return the share of rows whose neighbours are farther than the lower half of all rows lets expect."""
-        graph = neighbours(scaled(X), min(10, len(X) - 1), metric="euclidean") if graph is None else graph
+        if graph is None:
+            graph = neighbours(scaled(np.asarray(X, np.float32)), min(10, len(X) - 1), metric="euclidean")
         distance = np.log(graph.distances.mean(1, dtype=np.float64) + 1e-12)
         low, middle = np.quantile(distance, [0.1, 0.5])
         far = distance > middle + FAR * max((middle - low) / 1.2816, 1e-6)
@@ -231,12 +238,12 @@ def _unknown(level: float) -> Estimate:
     return Estimate(math.nan, math.nan, math.nan, level)
 
 
-def _error_counts(codes: Codes, proba: NDArray[Any], noise: LabelNoiseResult) -> NDArray[np.int64]:
+def _error_counts(reading: Reading, noise: LabelNoiseResult) -> NDArray[np.int64]:
     """Count the rows whose label is more likely wrong than right, by (given, most probable other class)."""
-    k = proba.shape[1]
-    rows = np.flatnonzero(np.nan_to_num(noise.error_probability) > 0.5)
-    rows = rows[codes[rows] != proba[rows].argmax(1)]
-    counts = np.bincount(codes[rows] * k + proba[rows].argmax(1), minlength=k * k)
+    k = reading.n_classes
+    rows = np.flatnonzero(noise.error_probability > 0.5)  # no comparison holds for NaN, where there is no label
+    given, top = reading.codes[rows], reading.top[rows]
+    counts = np.bincount((given * k + top)[given != top], minlength=k * k)
     return counts.reshape(k, k).astype(np.int64)
 
 
@@ -246,11 +253,12 @@ def _pairs(counts: NDArray[np.int64], most: int = 5) -> list[tuple[int, int, flo
     return [(int(i // k), int(i % k), float(counts.ravel()[i] / total)) for i in order if counts.ravel()[i]]
 
 
-def _surest(codes: Codes, proba: NDArray[Any]) -> list[NDArray[np.int64]]:
+def _surest(reading: Reading) -> list[NDArray[np.int64]]:
     """Return, for each class, the surer half of the labelled rows predicted as it."""
-    labelled = np.flatnonzero(codes != UNLABELED)
-    top, sure = proba[labelled].argmax(1), proba[labelled].max(1)
-    groups = [labelled[top == j][np.argsort(-sure[top == j], kind="stable")] for j in range(proba.shape[1])]
+    labelled = np.flatnonzero(reading.labelled)
+    top, sure = reading.top[labelled], reading.top_proba[labelled]
+    order = np.lexsort((-sure, top))
+    groups = np.split(labelled[order], np.searchsorted(top[order], np.arange(1, reading.n_classes)))
     return [rows[: (len(rows) + 1) // 2] for rows in groups if len(rows) >= 2 * LEAST_ROWS]
 
 

@@ -12,8 +12,10 @@ from scipy.special import digamma
 from labelwise.base import Card, Count, Estimate, Fields, Fraction, InputError, Method
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
+from labelwise.parts.blocks import run_all, spans
 from labelwise.parts.interval import spread
 from labelwise.parts.neighbours import Neighbours, neighbours
+from labelwise.parts.work import ROWS, Rows
 
 Doubles = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -40,11 +42,16 @@ def dimension(distances: NDArray[np.floating[Any]]) -> float:
     """
     k = distances.shape[1]
     j = np.arange(max(1, k // 2), k)
-    usable = distances[distances[:, j[0] - 1] > 0]
-    if len(j) == 0 or not len(usable):
+    grown, count = 0.0, 0
+    for start, stop in spans(len(distances), ROWS) if len(j) else []:
+        block = np.asarray(distances[start:stop])
+        # an approximate search may leave the list of a far-off row unfilled
+        usable = block[(block[:, j[0] - 1] > 0) & np.isfinite(block[:, -1])]
+        grown += float(np.log(usable[:, -1:].astype(np.float64) / usable[:, j - 1]).sum())
+        count += usable[:, j].size
+    if not count:
         return 1.0
-    grown = np.log(usable[:, -1:].astype(np.float64) / usable[:, j - 1]).mean()
-    return float(np.clip((digamma(k) - digamma(j)).mean() / max(grown, 1e-9), 0.5, 1e3))
+    return float(np.clip((digamma(k) - digamma(j)).mean() / max(grown / count, 1e-9), 0.5, 1e3))
 
 
 def upper_tail(score: Doubles) -> Doubles:
@@ -126,21 +133,38 @@ class NeighbourOutliers(Method, Fields):
         cost="seconds",
     )
 
-    def measure(self, Z: ArrayLike, *, graph: Neighbours | None = None) -> OutlierResult:
+    def measure(self, Z: ArrayLike | Rows, *, graph: Neighbours | None = None) -> OutlierResult:
         """Score every row of `Z` (n, d), by Euclidean distances or by those of a `graph` made before."""
         self.check_fields()
-        graph = neighbours(Z, self.k, metric="euclidean") if graph is None else graph
+        graph = neighbours(as_embeddings(Z), self.k, metric="euclidean") if graph is None else graph
         mean = graph.distances.mean(1, dtype=np.float64)
+        unfilled = np.flatnonzero(~np.isfinite(mean))  # an approximate search may not fill the list of a far-off row
+        if len(unfilled):
+            known = np.where(np.isfinite(graph.distances[unfilled]), graph.distances[unfilled], np.nan)
+            counts = np.isfinite(known).sum(1)
+            largest = np.delete(mean, unfilled).max(initial=0.0)
+            mean[unfilled] = np.where(counts > 0, np.nansum(known, 1) / np.maximum(counts, 1), largest)
         floor = 0.1 * float(np.median(mean))
         if floor == 0:
             raise InputError("Z: more than half of the rows coincide with all their neighbours: nothing is an outlier.")
-        usual = np.median(mean[graph.indices], axis=1)
+        usual = _around(mean, graph.indices)
         score = np.log((mean + floor) / (usual + floor))
         p_value = upper_tail(score)
         rows = np.flatnonzero(rejected(p_value, self.rate))
         rows = rows[np.argsort(-score[rows], kind="stable")]
         share = len(rows) / len(mean)
         return OutlierResult(score, p_value, rows, Estimate(share, share * (1 - self.rate), share, 1 - self.rate))
+
+
+def _around(mean: Doubles, indices: Indices) -> Doubles:
+    """Return the median of the neighbours' values, (n,), by blocks of rows."""
+    usual = np.empty(len(mean))
+
+    def work(span: tuple[int, int]) -> None:
+        usual[slice(*span)] = np.median(mean[indices[slice(*span)]], axis=1)
+
+    run_all(work, spans(len(mean), ROWS), 8 * indices.size)
+    return usual
 
 
 class OpenSetShare(Method, Fields):

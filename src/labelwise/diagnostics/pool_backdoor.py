@@ -29,8 +29,11 @@ from labelwise.diagnostics.hidden_groups import (
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
 from labelwise.parts.interval import share
+from labelwise.parts.work import Rows
 
-BLOCK = 1 << 16
+BLOCK = 1 << 14
+MOST_KNOWN = 25_000
+"""Most labelled rows, drawn at random, that make the means of pseudo-classes."""
 
 
 class Group(NamedTuple):
@@ -190,7 +193,7 @@ class PoolBackdoor(Method, Fields):
     )
 
     def measure(
-        self, labelled: ArrayLike | None, unlabelled: ArrayLike, *, codes: ArrayLike | None = None
+        self, labelled: ArrayLike | Rows | None, unlabelled: ArrayLike | Rows, *, codes: ArrayLike | None = None
     ) -> PoolBackdoorResult:
         """Look for a trigger in rows `unlabelled` (m, d), m >= 40.
 
@@ -214,7 +217,7 @@ class PoolBackdoor(Method, Fields):
         rows = pool[rng.permutation(len(pool))[: self.samples]]
         centre = rows.mean(0, dtype=np.float64)
         rows = (rows - centre).astype(np.float32)
-        pseudo = None if known is None or codes is None else _pseudo_classes(known - centre, codes, rows)
+        pseudo = None if known is None or codes is None else _pseudo_classes(known, centre, codes, rows, rng)
         first, second = np.array_split(np.arange(len(rows)), 2)
         groups = self._groups(rows, first, second, pseudo, rng) + self._groups(rows, second, first, pseudo, rng)
         groups = [group._replace(centre=centre) for group in groups]
@@ -286,11 +289,13 @@ def _beyond(rows: Any, group: Group) -> NDArray[np.float64]:
     return np.concatenate([np.asarray(block, dtype=np.float64) for block in blocks]) - group.threshold
 
 
-def _pseudo_classes(known: Any, codes: ArrayLike, rows: Floats) -> Indices:
-    """Return the class whose labelled mean is nearest, by columns on one scale."""
+def _pseudo_classes(known: Any, centre: Any, codes: ArrayLike, rows: Floats, rng: np.random.Generator) -> Indices:
+    """Return the class whose labelled mean is nearest, by columns on one scale; of many rows some make the means."""
     y = np.asarray(codes)
     if y.shape != (len(known),):
         raise InputError(f"codes must have one class a labelled row ({len(known)},). Got shape {y.shape}.")
+    some = np.arange(len(y)) if len(y) <= MOST_KNOWN else np.sort(rng.choice(len(y), MOST_KNOWN, replace=False))
+    known, y = known[some] - centre, y[some]
     present = np.unique(y[y != UNLABELED])
     if len(present) == 0:
         raise InputError("codes has no class: pass labelled rows, or codes=None.")

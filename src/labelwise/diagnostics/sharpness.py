@@ -11,10 +11,10 @@ from scipy.spatial.distance import pdist
 from scipy.stats import t as student
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, Fraction, InputError, Method, Range
-from labelwise.diagnostics.duplicates import equal_rows
 from labelwise.diagnostics.spectrum import as_embeddings
 from labelwise.display import html_of
 from labelwise.parts.interval import spread
+from labelwise.parts.row_hashes import equal_rows
 from labelwise.supervision import encode_classes
 from labelwise.supervision.arrays import numbers, to_numpy
 

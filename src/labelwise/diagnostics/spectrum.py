@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import InputError
+from labelwise.parts.blocks import row_blocks
+from labelwise.parts.work import Rows
 
 Doubles = NDArray[np.float64]
 WIDEST = 2048
 """Most rows kept where there are more columns than this: an eigenvalue problem of this size takes seconds."""
 
 
-def as_embeddings(Z: ArrayLike, name: str = "Z", least: int = 2) -> NDArray[np.floating[Any]]:
-    """Check that `Z` is a finite (n, d) array of numbers with at least `least` rows."""
+@overload
+def as_embeddings(Z: Rows, name: str = "Z", least: int = 2) -> Rows: ...  # type: ignore[overload-overlap]
+@overload
+def as_embeddings(Z: ArrayLike, name: str = "Z", least: int = 2) -> NDArray[np.floating[Any]]: ...
+def as_embeddings(Z: ArrayLike | Rows, name: str = "Z", least: int = 2) -> NDArray[np.floating[Any]] | Rows:
+    """Check that `Z` is a finite (n, d) array of numbers with at least `least` rows.
+
+    `Rows` of a file, which were checked when it was made, are returned as they are.
+    """
+    if isinstance(Z, Rows):
+        if len(Z) < least:
+            raise InputError(f"{name} must be numbers of shape (n, d), n >= {least}. Got shape {Z.shape}.")
+        return Z
     array = np.asarray(Z)
     if array.ndim != 2 or len(array) < least or array.shape[1] == 0 or array.dtype.kind not in "biuf":
         raise InputError(
             f"{name} must be numbers of shape (n, d), n >= {least}. Got shape {array.shape} of {array.dtype}."
         )
-    if not np.isfinite(array).all():
-        row = int(np.isfinite(array).all(1).argmin())
-        raise InputError(f"{name} must be finite. Row {row} is not: drop it or fill it in.")
+    for block in row_blocks(array):
+        finite = np.isfinite(array[block]).all(1)
+        if not finite.all():
+            raise InputError(
+                f"{name} must be finite. Row {block.start + int(finite.argmin())} is not: drop it or fill it in."
+            )
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float64)
 
 
 def spectra(
-    Z: NDArray[np.floating[Any]], *, centred: bool, samples: int, halves: int, rng: np.random.Generator
+    Z: NDArray[np.floating[Any]] | Rows, *, centred: bool, samples: int, halves: int, rng: np.random.Generator
 ) -> tuple[Doubles, list[Doubles]]:
     """Return the squared singular values of at most `samples` rows of `Z`, and those of `halves` random halves of them.
 

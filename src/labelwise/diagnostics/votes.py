@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from labelwise.base import UNLABELED
+from labelwise.parts.work import Span, Store, Work, as_store, inner, parts
 
 Floats = NDArray[np.floating[Any]]
 Codes = NDArray[np.int64]
@@ -17,8 +19,6 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of the neighbours in the mixture that are tried."""
 SAMPLE = 20_000
 """Most rows on which the share is chosen."""
-CELLS = 1 << 22
-"""Probabilities handled at once."""
 
 
 def neighbour_votes(indices: Codes, codes: Codes, n_classes: int, rows: slice | Codes = slice(None)) -> Floats:
@@ -39,26 +39,33 @@ def neighbour_votes(indices: Codes, codes: Codes, n_classes: int, rows: slice | 
     return shares
 
 
-def mixed(proba: Floats, indices: Codes, codes: Codes, *, rng: np.random.Generator) -> Floats:
+def mixed(
+    proba: Floats, indices: Codes, codes: Codes, *, rng: np.random.Generator, work: Work | None = None
+) -> Floats:  # fmt: skip
     """Return the geometric mixture of out-of-fold probabilities and neighbours' votes with the lowest log loss.
 
     Both see a row's label only through other rows, so the mixture is out of sample too, but for the two numbers (share
-    of the neighbours, sharpening) that are chosen on at most `SAMPLE` labelled rows.
+    of the neighbours, sharpening) that are chosen on at most `SAMPLE` labelled rows. With a scratch folder of `work` the
+    result is a memory map in it; `proba` and `indices` may be memory maps.
     """
-    k = proba.shape[1]
+    k, work = proba.shape[1], work or Work()
     labelled = np.flatnonzero(codes != UNLABELED)
     sample = labelled if len(labelled) <= SAMPLE else np.sort(rng.choice(labelled, SAMPLE, replace=False))
     linear, votes = _log(proba[sample]), _log(neighbour_votes(indices, codes, k, sample))
     fits = [_sharpen((1 - share) * linear + share * votes, codes[sample]) for share in SHARES]
     best = int(np.argmin([loss for _, loss in fits]))
-    share, beta = SHARES[best], fits[best][0]
-    result = np.empty_like(proba)
-    step = max(1, CELLS // k)
-    for start in range(0, len(proba), step):
-        rows = slice(start, start + step)
-        votes = _log(neighbour_votes(indices, codes, k, rows))
-        result[rows] = _softmax(np.float32(beta) * ((1 - share) * _log(proba[rows]) + share * votes))
-    return result
+    write = partial(
+        _mix, as_store(proba), as_store(indices), work.shared("codes", codes), SHARES[best], np.float32(fits[best][0])
+    )
+    return work.filled("mixed", proba.shape, proba.dtype, write, parts(len(proba))).open()
+
+
+def _mix(proba: Store, indices: Store, codes: Store, share: float, beta: np.float32, out: Store, span: Span) -> None:
+    target, linear, near, y = out.open("r+"), proba.open(), indices.open(), np.asarray(codes.open())
+    for start, stop in inner(span):
+        rows = slice(start, stop)
+        votes = _log(neighbour_votes(near, y, linear.shape[1], rows))
+        target[rows] = _softmax(beta * ((1 - share) * _log(linear[rows]) + share * votes))
 
 
 def _log(proba: Floats) -> Floats:

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.base import ClassifierMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Count, Estimate, Fields, InputError, Method, Natural
 from labelwise.parts.class_count import Counter, accuracy_counter, count_new_classes, silhouette_counter
 from labelwise.parts.interval import exactly
 from labelwise.parts.semi_kmeans import Clustering, Doubles, Ints, semi_kmeans, squared_distances
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 
@@ -157,7 +158,7 @@ class DiscoveryEstimator(ClassifierMixin, Method, Discovery):  # type: ignore[mi
         self.check_fields()
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = np.asarray(validate_data(self, X, dtype=np.float64))
+        X = np.asarray(checked_rows(self, X, dtype=np.float64))
         self.classes_, codes = encode_classes(y)
         if len(codes) != len(X):
             raise InputError(f"X and y have inconsistent numbers of samples: {len(X)} rows in X and {len(codes)} in y.")
@@ -170,7 +171,7 @@ class DiscoveryEstimator(ClassifierMixin, Method, Discovery):  # type: ignore[mi
 
     def embed(self, X: Any) -> Doubles:
         """Return `X` as checked numbers."""
-        return np.asarray(validate_data(self, X, dtype=np.float64, reset=False))
+        return np.asarray(checked_rows(self, X, dtype=np.float64, reset=False))
 
 
 def closed_trial() -> dict[str, Any]:

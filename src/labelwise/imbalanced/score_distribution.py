@@ -16,6 +16,7 @@ from torch import Tensor
 from labelwise.base import Card, InputError, NonNegative, Range
 from labelwise.learner import MINI_BATCHES, Learner
 from labelwise.losses.score_distribution import fidelity, from_ratings, moments, soft_levels, two_hot
+from labelwise.supervision.beside import real_values, row_numbers
 from labelwise.training import Batch, LossValue
 
 Doubles = NDArray[np.float64]
@@ -98,8 +99,7 @@ class ScoreDistribution(RegressorMixin, Learner):  # type: ignore[misc]
         """
         self.check_fields()
         scores, mean, spread = self._moments(y)
-        source = np.zeros(len(mean), np.int64) if domains is None else np.asarray(domains)
-        self._check_lengths(len(mean), len(mean), domains)
+        source = np.zeros(len(mean), np.int64) if domains is None else row_numbers(domains, len(mean))
         self.ends_ = {int(code): self._ends_of(code, scores[source == code]) for code in np.unique(source)}
         low, high = np.array([self.ends_[int(code)] for code in source]).reshape(-1, 2).T
         steps = (self.levels - 1) / (high - low)
@@ -112,7 +112,7 @@ class ScoreDistribution(RegressorMixin, Learner):  # type: ignore[misc]
                 "requires y to be passed, but the target y is None: give scores (n,), means and spreads (n, 2), or ratings "
                 "(n, raters)."
             )
-        values = np.asarray(y, dtype=np.float64)
+        values = real_values(y)
         if np.isinf(values).any():
             raise InputError("Input y contains infinity or a value too large for dtype('float64').")
         if values.ndim == 2 and values.shape[1] == 1:

@@ -149,7 +149,7 @@ class SP2OT(ClusterMixin, Learner):  # type: ignore[misc]
         sample_weight
             Weights of rows in the network's loss ``(n,)``, >= 0; the transport does not know them.
         """
-        rows = len(X) if hasattr(X, "__len__") else int(np.shape(X)[0])
+        rows = len(X) if isinstance(X, list | tuple) else int(np.shape(X)[0])
         super().fit(X, np.zeros(rows), sample_weight)
         scores = self.outputs(X)
         self.clusters_, self.labels_ = np.unique(scores.argmax(1), return_inverse=True)

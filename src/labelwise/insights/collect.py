@@ -19,7 +19,7 @@ from labelwise.insights.cuts import cuts
 from labelwise.insights.examples import examples
 from labelwise.insights.slices import Weakness, sources, weak_slices
 from labelwise.job import Job, Understood
-from labelwise.outcome import Held, preview
+from labelwise.outcome import Held, previews
 from labelwise.rundir import RunDirectory
 
 _MEASURES = {"classes": "error rate", "real": "absolute error", "multilabel": "share of wrong labels"}
@@ -122,7 +122,7 @@ def _sources(data: Understood, held: Held) -> list[dict[str, Any]]:
 
 def _curve(job: Job, data: Understood, result: RaceResult | None, info: dict[str, Any]) -> dict[str, Any]:
     rows = np.flatnonzero(data.targets.labelled & ~data.test)
-    limit = float(np.clip(job.budget / 12, 3.0, 15.0))
+    limit = job.budget if job.budget == np.inf else float(np.clip(job.budget / 12, 3.0, 15.0))
     baseline = None if result is None else _baseline(result, limit)
     metric = str((info.get("advice") or {}).get("metric") or "accuracy")
     return learning_curve(
@@ -145,14 +145,15 @@ def _map(job: Job, data: Understood, report: AuditReport, directory: RunDirector
     flagged = report.flagged()
     flagged = flagged[flagged["kind"] == "label errors"]  # copies and outliers would ring half of the rows
     rows = maps.map_rows(len(data.X), flagged["row"].to_numpy(), most=1000 if job.budget < 30 else 2000, seed=job.seed)
-    places, made = maps.embedding_map(data.X[rows], seconds=10.0 if job.budget >= 10 else 0.0, seed=job.seed)
+    seconds = job.budget if job.budget == np.inf else 10.0 if job.budget >= 10 else 0.0
+    places, made = maps.embedding_map(data.X[rows], seconds=seconds, seed=job.seed)
     suggested = flagged.drop_duplicates("row").set_index("row")["suggested_label"].reindex(rows)
     table = pd.DataFrame({"row": rows, "x": places[:, 0], "y": places[:, 1]})
     table["class"] = _classes(data, rows)
     table["flagged"] = np.isin(rows, flagged["row"])
     table["suggested"] = suggested.astype("string").to_numpy()
     table["split"] = np.where(data.test[rows], "test", "train")
-    table["preview"] = [preview(data, int(row))[:100] for row in rows]
+    table["preview"] = [line[:100] for line in previews(data, rows)]
     directory.parquet("map.parquet", table)
     return {"file": "map.parquet", "rows": len(rows), "of": len(data.X), "made_by": made}
 

@@ -15,6 +15,7 @@ from labelwise.learner.plain import MINI_BATCHES, Classifier
 from labelwise.nets.heads import CosineHead
 from labelwise.parts.class_counts import prior
 from labelwise.parts.recalibration import Recalibration
+from labelwise.supervision.beside import row_weights
 from labelwise.training import Data, Train
 
 
@@ -82,7 +83,7 @@ class LongTailClassifier(Classifier):
         super().fit(X, y, sample_weight, domains)
         self.after_training()
         codes, _, n_classes = self.read_targets(y)
-        weight = np.ones(len(codes)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = np.ones(len(codes)) if sample_weight is None else row_weights(sample_weight, codes)
         known = codes >= 0
         counts = np.bincount(codes[known], weight[known], minlength=n_classes)
         self.class_prior_ = prior(counts, smoothing=1e-3 * counts.sum() / n_classes)

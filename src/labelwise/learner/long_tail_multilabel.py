@@ -15,6 +15,7 @@ from torch import Tensor
 from labelwise.base import UNLABELED, Card, Fraction, InputError
 from labelwise.learner.plain import MINI_BATCHES, MultiLabelClassifier
 from labelwise.parts.thresholds import label_thresholds
+from labelwise.supervision.beside import row_weights
 from labelwise.training import Data, Train
 
 Doubles = NDArray[np.float64]
@@ -138,7 +139,7 @@ class LongTailMultiLabelClassifier(MultiLabelClassifier):
         super().fit(X, y, sample_weight, domains)
         labels = stated(self.read_targets(y)[0])
         held = self.calibration_rows_.numpy()
-        weight = np.ones(len(labels)) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
+        weight = np.ones(len(labels)) if sample_weight is None else row_weights(sample_weight, labels)
         self.calibration_ = LabelRecalibration(1.0, 0.0, 0.0, log_odds(labels, weight))
         self.thresholds_ = np.full(labels.shape[1], 0.5)
         if len(held):

@@ -16,7 +16,10 @@ from labelwise.base import UNLABELED, Card, InputError
 from labelwise.learner.template import ClassLearner, Learner
 from labelwise.losses.base import CrossEntropy, Loss
 from labelwise.losses.binary import MaskedBCE, SquaredError
+from labelwise.rows import LARGEST
 from labelwise.supervision import infer
+from labelwise.supervision.arrays import numbers, to_numpy
+from labelwise.supervision.beside import real_values
 from labelwise.training import Batch, Data, LossValue, Train
 
 
@@ -50,6 +53,10 @@ class Plain(Learner):
         """Return the criterion of the batch."""
         value: Tensor = self.criterion_(self.net_(batch.x), batch.y, batch.index, batch.weight)
         return value
+
+    def mass(self, batch: Batch) -> Tensor:
+        """Return the sum of the weights: the criterion is a weighted mean."""
+        return super().mass(batch) if batch.weight is None else batch.weight.sum()
 
 
 MINI_BATCHES = "rows are drawn in random mini-batches, so a weight of two is not the same as the row twice"
@@ -122,7 +129,9 @@ class Regressor(RegressorMixin, Plain):  # type: ignore[misc]
 
     def read_targets(self, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.bool_], int]:
         """Standardise the known targets; NaN stays NaN and marks an unlabelled row."""
-        values = np.asarray(y, dtype=np.float64)
+        values = real_values(y)
+        if values.ndim not in (1, 2):
+            raise InputError(f"y must have shape (n,) or (n, m). Got shape {values.shape}.")
         if np.isinf(values).any():
             raise InputError(f"Input y contains infinity or a value too large for dtype('float64'), first in row "
                              f"{int(np.isinf(values.reshape(len(values), -1)).any(1).argmax())}.")  # fmt: skip
@@ -132,6 +141,11 @@ class Regressor(RegressorMixin, Plain):  # type: ignore[misc]
         if not labelled.any():
             raise InputError(
                 "Input y contains NaN in every row: all labels are missing. At least one target is needed."
+            )
+        most = np.nanmax(np.abs(values[labelled]))
+        if most > LARGEST:
+            raise InputError(
+                f"y holds {most:.3g}, a target too large to compute with. Accepted: up to {LARGEST:g} in size."
             )
         self.mean_ = np.nanmean(values[labelled], 0)
         spread = np.nanstd(values[labelled], 0)
@@ -191,8 +205,8 @@ class MultiLabelClassifier(Plain, ClassLearner):
 
         A sparse matrix is read as `labelwise.supervision.infer` does: what is not stored is unknown.
         """
-        values = infer(y, kind="multilabel").array() if sparse.issparse(y) else np.asarray(y)
-        column = values.ndim == 2 and values.shape[1] == 1 and not np.isin(values, (-1, 0, 1)).all()
+        values = infer(y, kind="multilabel").array() if sparse.issparse(y) else to_numpy(y, "y")[0]
+        column = values.ndim == 2 and values.shape[1] == 1 and not _yes_or_no(values)
         self.single_ = values.ndim == 1 or column
         if self.single_:
             codes, labelled, n_classes = super().read_targets(y if values.ndim == 1 else values[:, 0])
@@ -200,7 +214,8 @@ class MultiLabelClassifier(Plain, ClassLearner):
             return labels, labelled, n_classes
         if values.ndim != 2:
             raise InputError(f"y must have shape (n, L) with one column a label. Got shape {values.shape}.")
-        wrong = ~np.isin(values, (-1, 0, 1))
+        values = numbers(values, "y")
+        wrong = ~_marks(values)
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             found = f"Got {values[row, column]!r} in row {row}, column {column}."
@@ -217,7 +232,11 @@ class MultiLabelClassifier(Plain, ClassLearner):
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each label, shape ``(n, L)``; rows sum to 1 only for one class per row."""
-        p = 1 / (1 + np.exp(-np.clip(self.outputs(X), -500, 500)))
+        p = self.outputs(X)
+        np.negative(np.clip(p, -500, 500, out=p), out=p)  # in place: with ten thousand labels memory is what costs
+        np.exp(p, out=p)
+        p += 1
+        np.divide(1, p, out=p)
         return np.asarray(p / p.sum(1, keepdims=True) if self.single_ else p)
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -235,3 +254,18 @@ class MultiLabelClassifier(Plain, ClassLearner):
         """Return 1 where a label's probability exceeds one half, shape ``(n, L)``; one class per row as classes ``(n,)``."""
         scores = self.outputs(X)
         return np.asarray(self.classes_[scores.argmax(1)]) if self.single_ else (scores > 0).astype(np.int64)
+
+
+def _yes_or_no(values: NDArray[Any]) -> bool:
+    try:
+        return bool(_marks(numbers(values, "y")).all())
+    except InputError:
+        return False
+
+
+def _marks(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return which numbers are 1, 0 or -1; several times faster than ``np.isin``."""
+    marks: NDArray[np.bool_] = values == UNLABELED
+    for mark in (0, 1):
+        marks |= values == mark
+    return marks

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
 from labelwise.base import UNLABELED, Fields, InputError, Method
@@ -21,6 +21,7 @@ from labelwise.inputs import Inputs
 from labelwise.nets.auto import build
 from labelwise.parts.views import Views, for_modality
 from labelwise.supervision import encode_classes
+from labelwise.supervision.beside import row_numbers, row_weights
 from labelwise.training import Batch, Data, LossValue, Phase, Train, run, shuffled
 
 PREDICT_ROWS = 4096
@@ -80,6 +81,10 @@ class Learner(Method, Fields):
         """Return the number of batches in an epoch."""
         return math.ceil(int(data.labelled.sum()) / self.train_.batch_size)
 
+    def mass(self, batch: Batch) -> Tensor:
+        """Return what the loss of a batch is the mean over, shape (): by it the losses of several processes are averaged."""
+        return torch.tensor(float(len(batch)), device=batch.x.device)
+
     def reader(self) -> Inputs:
         """Return what will read X, not fitted yet: by default one modality, told from X."""
         return Inputs(self, isinstance(self.net, str), getattr(self.net, "tokenizer", None))
@@ -116,6 +121,8 @@ class Learner(Method, Fields):
         ------
         InputError, ValueError
             For fields out of range, and X or y that do not fit.
+        FloatingPointError
+            When the loss becomes infinite or NaN, as with a step that is too long.
         """
         self.check_fields()
         self.inputs_ = self.reader()
@@ -124,11 +131,11 @@ class Learner(Method, Fields):
         self._check_lengths(len(x), len(target), domains)
         self.train_ = Train() if self.train is None else self.train.check_fields()
         self.seed_ = int(check_random_state(self.random_state).randint(2**31 - 1))
-        weight = None if sample_weight is None else _check_sample_weight(sample_weight, x, ensure_non_negative=True)
+        weight = None if sample_weight is None else row_weights(sample_weight, x)
         data = Data(
             torch.as_tensor(x), torch.as_tensor(target), torch.as_tensor(labelled),
             None if weight is None else torch.as_tensor(weight, dtype=torch.float32),
-            None if domains is None else torch.as_tensor(np.asarray(domains)),
+            None if domains is None else torch.as_tensor(row_numbers(domains, len(x))),
             self._views(),
         )  # fmt: skip
         run(self, *self._hold_out(data))
@@ -225,8 +232,8 @@ class Learner(Method, Fields):
     def _check_lengths(self, n_rows: int, n_targets: int, domains: ArrayLike | None) -> None:
         if n_rows != n_targets:
             raise InputError(f"X has {n_rows} rows but y has {n_targets}: give one target per row.")
-        if domains is not None and len(np.asarray(domains)) != n_rows:
-            raise InputError(f"domains has {len(np.asarray(domains))} entries but X has {n_rows} rows.")
+        if domains is not None:
+            row_numbers(domains, n_rows)
 
 
 def own_network(net: nn.Module, data: Data, outputs: int | tuple[int, ...]) -> nn.Module:

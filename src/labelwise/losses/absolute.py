@@ -27,6 +27,8 @@ class AbsoluteError(Loss):
         supervision=frozenset({"real"}), reference="Least absolute deviations.",
     )  # fmt: skip
 
+    elementwise = True
+
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the mean absolute error over the known targets of each row."""
         known = y.isfinite()

@@ -21,6 +21,10 @@ class Loss(Method, nn.Module):
 
     reads_index = False
     """Whether the loss keeps state per row, and so needs `bind` before and `index` at every call."""
+    elementwise = False
+    """Whether real targets must have the shape of the logits."""
+    reads_sets = False
+    """Whether labels may be -1 for unknown, and whole numbers of two dimensions: codes padded with -1, or a label each."""
     unknown: str = "left out"
     """What several labels a row do with an entry of -1: ``left out`` (its score moves nothing), taken as ``negative``, or
     ``used`` without a value (its score counts, the same whatever the truth behind it)."""
@@ -86,14 +90,28 @@ class Loss(Method, nn.Module):
             When shapes do not fit, or `index` is missing for a loss with per-row state.
         """
         self.check(logits, y, index)
-        value = self.pointwise(logits, y, index)
+        if type(self).check is not Loss.check:
+            check_tensors(type(self), logits, y, index)
+        check_weight(type(self), logits, weight)
+        value = self._read_pointwise(logits, y, index)
         if weight is None:
-            return value.mean()
+            return value.mean() if len(value) else value.sum()  # a batch without rows says nothing: 0, not NaN
         total = weight.sum()
         return (weight * value).sum() / total.clamp_min(torch.finfo(value.dtype).tiny)
 
+    def _read_pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None) -> Tensor:
+        if y.ndim == 1 and y.dtype != torch.long and "classes" in _reads(type(self)):
+            y = y.long()
+        try:
+            return self.pointwise(logits, y, index)
+        except IndexError as error:
+            if not self.reads_index:
+                raise
+            raise InputError(f"index holds a row that {type(self).__name__} was not bound for ({error}).") from error
+
     def check(self, logits: Tensor, y: Tensor, index: Tensor | None) -> None:
         """Raise `InputError` when logits, labels and index do not fit together."""
+        check_tensors(type(self), logits, y, index)
         name = type(self).__name__
         if logits.ndim != 2 or len(y) != len(logits):
             raise InputError(
@@ -108,6 +126,70 @@ class Loss(Method, nn.Module):
     def extra_repr(self) -> str:
         """Show the constructor's arguments."""
         return ", ".join(f"{k}={v}" for k, v in vars(self).items() if isinstance(v, (int, float)) and k != "training")
+
+
+def _reads(cls: type[Loss]) -> frozenset[str]:
+    """Return the kinds of targets on a loss's card; a loss of somebody's own may have none."""
+    card: Card | None = getattr(cls, "card", None)
+    return frozenset() if card is None else card.supervision
+
+
+def check_tensors(cls: type[Loss], logits: Any, y: Any, index: Any) -> None:
+    """Raise `InputError` where a part of a batch is no tensor of the type and shape that losses read.
+
+    The range of class codes is looked at on the CPU only, where it costs nothing to wait for.
+    """
+    name = cls.__name__
+    for part, value in (("logits", logits), ("y", y), ("index", index)):
+        if not isinstance(value, Tensor) and (part != "index" or value is not None):
+            raise InputError(
+                f"{part}: {name} reads tensors. Got a {type(value).__name__}; use torch.as_tensor({part})."
+            )
+    if not logits.is_floating_point():
+        raise InputError(f"logits: {name} reads scores of a floating type. Got {logits.dtype}.")
+    if index is not None and (
+        index.shape != logits.shape[:1] or index.is_floating_point() or index.dtype == torch.bool
+    ):
+        raise InputError(f"index: {name} reads one row number a row. Got {index.dtype} of shape {tuple(index.shape)}.")
+    if index is not None and cls.reads_index and index.device.type == "cpu" and len(index) and int(index.min()) < 0:
+        raise InputError(f"index: row numbers are not negative. Got {int(index.min())}.")
+    if logits.ndim != 2 or len(y) != len(logits):
+        return  # told by `Loss.check`, which a loss may have of its own
+    if "classes" in _reads(cls):
+        soft = y.is_floating_point() or "multilabel" in _reads(cls)
+        _check_codes(name, logits, y, soft=soft, sets=cls.reads_sets and not y.is_floating_point())
+    elif (cls.elementwise or _reads(cls) == {"multilabel"}) and y.shape != logits.shape:
+        raise InputError(f"y: {name} reads targets of the logits' shape {tuple(logits.shape)}. Got {tuple(y.shape)}.")
+
+
+def check_weight(cls: type[Loss], logits: Tensor, weight: Any) -> None:
+    """Raise `InputError` where weights are given and are not a tensor with one a row."""
+    if weight is None:
+        return
+    if not isinstance(weight, Tensor):
+        raise InputError(f"weight: {cls.__name__} reads tensors. Got a {type(weight).__name__}.")
+    if weight.shape != logits.shape[:1]:
+        raise InputError(
+            f"weight: {cls.__name__} reads one a row, shape {tuple(logits.shape[:1])}. Got {tuple(weight.shape)}."
+        )
+
+
+def _check_codes(name: str, logits: Tensor, y: Tensor, *, soft: bool, sets: bool) -> None:
+    if y.ndim > 1 and not sets:
+        if y.shape != logits.shape or not soft:
+            raise InputError(
+                f"y: {name} reads class codes (b,) or soft targets of the logits' shape {tuple(logits.shape)}. "
+                f"Got {y.dtype} of shape {tuple(y.shape)}."
+            )
+        return
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise InputError(f"y: {name} reads class codes, whole numbers. Got {y.dtype}.")
+    if len(y) and y.device.type == "cpu":
+        low, high = (int(end) for end in torch.aminmax(y))
+        least, most = (-1, max(1, logits.shape[1] - 1)) if sets else (0, logits.shape[1] - 1)
+        if low < least or high > most:
+            wrong = low if low < least else high
+            raise InputError(f"y: {name} reads codes from {least} to {most}, a column of logits each. Got {wrong}.")
 
 
 def _arguments(cls: type[Loss]) -> tuple[str, ...]:

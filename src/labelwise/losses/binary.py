@@ -56,6 +56,8 @@ class SquaredError(Loss):
         apart="The plain Regressor trains with it.",
     )  # fmt: skip
 
+    elementwise = True
+
     def pointwise(self, logits: Tensor, y: Tensor, index: Tensor | None = None) -> Tensor:
         """Return the mean squared error over the known targets of each row."""
         known = y.isfinite()

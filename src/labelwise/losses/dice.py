@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from labelwise.base import Card, InputError, NonNegative, Positive
-from labelwise.losses.base import Loss
+from labelwise.losses.base import Loss, check_weight
 from labelwise.losses.counted import check_arguments
 
 
@@ -61,6 +61,7 @@ class SelfAdjustingDice(Loss):
     tensor([0.0060, 0.0177, 0.0000])
     """
 
+    reads_sets = True
     card = Card(
         paper=59, year=2020, kind="loss", handles=frozenset({"imbalance"}),
         reference="Li et al., Dice Loss for Data-imbalanced NLP Tasks, ACL 2020.",
@@ -88,6 +89,8 @@ class SelfAdjustingDice(Loss):
         if self.reduction_form == "sample" or weight is None:
             return super().forward(logits, y, index, weight)
         self.check(logits, y, index)
+        check_weight(type(self), logits, weight)
+        weight = weight.to(logits.dtype)
         used = weight > 0
         mean = (weight.sum() / used.sum().clamp_min(1)).clamp_min(torch.finfo(weight.dtype).tiny)
         return self._of_set(logits, y, (weight / mean).to(logits)) * used.any()

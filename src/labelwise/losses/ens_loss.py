@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelwise.base import Card, Count, InputError, Natural
-from labelwise.losses.base import Loss
+from labelwise.losses.base import Loss, check_weight
 from labelwise.losses.proba import checked
 
 TAIL = 1e-6
@@ -82,6 +82,7 @@ class EnsLoss(Loss):
     def forward(self, logits: Tensor, y: Tensor, index: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
         """Return the weighted mean; rows of weight zero take no part in the sorting."""
         self.check(logits, y, index)
+        check_weight(type(self), logits, weight)
         if weight is None or bool((weight > 0).all()):
             return super().forward(logits, y, index, weight)
         kept = weight > 0

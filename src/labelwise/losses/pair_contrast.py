@@ -25,7 +25,7 @@ def cosines(anchors: Tensor, candidates: Tensor, temperature: float) -> Tensor:
 def pair_contrast(similarity: Tensor, positive: Tensor, log_weight: Tensor | None = None) -> Tensor:
     """Return for each anchor minus the mean log share of its positives among all candidates, ``(n,)``.
 
-    ``- sum_p c_ip (s_ip - log sum_a w_ia exp(s_ia)) / sum_p c_ip``; 0 for an anchor without positives.
+    ``- sum_p c_ip (s_ip - log sum_a w_ia exp(s_ia)) / sum_p c_ip``; 0 for an anchor without positives or candidates.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def pair_contrast(similarity: Tensor, positive: Tensor, log_weight: Tensor | Non
     competing = similarity if log_weight is None else similarity + log_weight
     share = positive.to(similarity.dtype)
     total = share.sum(1)
-    has = total > 0
+    has = (total > 0) & (competing > -torch.inf).any(1)  # where nothing competes there is nothing to tell apart
     norm = torch.logsumexp(torch.where(has[:, None], competing, 0.0), 1)  # a row of -inf would give NaN gradients
     value = total * norm - (share * torch.where(share > 0, similarity, 0.0)).sum(1)
     return torch.where(has, value / torch.where(has, total, 1.0), 0.0)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from labelwise.base import Card, InputError
-from labelwise.losses.base import Loss
+from labelwise.losses.base import Loss, check_weight
 
 REFERENCE = "Positive Label Is All You Need for Multi-Label Classification, 2023."
 COLDEST = 1e-2
@@ -65,6 +65,7 @@ class PUMLC(Loss):
     def forward(self, logits: Tensor, y: Tensor, index: Tensor | None = None, weight: Tensor | None = None) -> Tensor:
         """Return the loss of the batch; rows count by `weight` ``(b,)`` in every mean. See `Loss.forward`."""
         self.check(logits, y, index)
+        check_weight(type(self), logits, weight)
         weight = logits.new_ones(len(logits)) if weight is None else weight
         value = self._values(logits, y, weight)
         return ((weight * value).sum() / weight.sum().clamp_min(torch.finfo(torch.float32).tiny)).to(logits.dtype)

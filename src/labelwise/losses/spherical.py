@@ -32,6 +32,8 @@ class Spherical(Loss):
     Labels are class codes ``(b,)``, or several a row ``(b, K)`` padded with -1; classes that are not named are all others.
     """
 
+    reads_sets = True
+
     def of_sums(self, target: Tensor, q: Tensor, s: Tensor, n_classes: int) -> Tensor:
         """Return the loss of every target, shape ``(b, K)``.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
 from labelwise.base import Card, Fraction, InputError, Method, NonNegative, Positive
 
@@ -80,19 +80,22 @@ class UNPG(Method, nn.Module):
             raise InputError(f"z must be (b, d), classes (K, d) and y (b,). Got {shapes}.")
         half = (torch.float16, torch.bfloat16)
         unit, centers = (normalize(v.float() if v.dtype in half else v, dim=1) for v in (z, classes))
-        logits = self.scale * self._with_margin(unit @ centers.T, y)
-        own = logits.gather(1, y[:, None])[:, 0]
-        total = torch.logsumexp(logits, 1)
+        own = self.scale * self._with_margin((unit * centers[y]).sum(1))
+        with torch.autocast(
+            z.device.type, enabled=False
+        ):  # at such a scale a product in bfloat16 is off by whole units
+            cosines = (self.scale * unit) @ centers.T
+        logits = cosines.scatter_(1, y[:, None], own[:, None])  # in place: a copy costs a product
+        value = cross_entropy(logits, y, reduction="none")
         if self.pairs:
             negative = between_whiskers(negative_pairs(unit, y), self.whisker)
             if len(negative):
-                total = torch.logaddexp(total, torch.logsumexp(self.scale * negative, 0))
-        return (total - own).mean().to(z.dtype)
+                value = torch.logaddexp(value, torch.logsumexp(self.scale * negative, 0) - own)
+        return value.mean().to(z.dtype)
 
-    def _with_margin(self, cosine: Tensor, y: Tensor) -> Tensor:
-        """Return the cosines with the margin in the entry of each row's class."""
-        own = cosine.gather(1, y[:, None])
-        return cosine.scatter(1, y[:, None], own - self.margin if self.head == "cosface" else self._angular(own))
+    def _with_margin(self, cosine: Tensor) -> Tensor:
+        """Return the cosines of rows and their own classes with the margin."""
+        return cosine - self.margin if self.head == "cosface" else self._angular(cosine)
 
     def _angular(self, cosine: Tensor) -> Tensor:
         """Return ``cos(angle + margin)``; beyond the half circle, where that would rise again, a line going down."""

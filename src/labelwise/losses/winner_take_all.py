@@ -73,7 +73,7 @@ class WinnerTakeAll(Loss):
 
     def errors(self, logits: Tensor, y: Tensor) -> Tensor:
         """Return the mean squared error of every answer of each row, over its known targets, ``(b, answers)``."""
-        answers = logits.reshape(len(logits), -1, y.shape[1])
+        answers = logits.reshape(len(logits), logits.shape[1] // y.shape[1], y.shape[1])
         answers = with_pair_means(answers) if self.pairs else answers
         known = y.isfinite()[:, None]
         gap = (answers - y.nan_to_num()[:, None]) * known
@@ -96,7 +96,7 @@ class WinnerTakeAll(Loss):
     def check(self, logits: Tensor, y: Tensor, index: Tensor | None) -> None:
         """Raise `InputError` when the outputs are not a whole number of answers."""
         super().check(logits, y, index)
-        if y.ndim != 2 or logits.shape[1] % y.shape[1]:
+        if y.ndim != 2 or 0 in (logits.shape[1], y.shape[1]) or logits.shape[1] % y.shape[1]:
             raise InputError(
                 "WinnerTakeAll expects targets (b, m) and outputs (b, H m), a whole number H of answers a row. "
                 f"Got outputs {tuple(logits.shape)} and targets {tuple(y.shape)}."

@@ -18,6 +18,7 @@ from labelwise.parts.multilabel_measures import NO_LABEL, as_matrix, hits, is_sp
 from labelwise.parts.sparse_labels import SparseLabels, read_labels
 from labelwise.parts.top_calibration import TopCalibration, fit_top_calibration
 from labelwise.parts.top_products import TopLabels
+from labelwise.rows import checked_rows
 
 CANDIDATES = 10
 """Labels a row that probabilities are calibrated on, where labels are sparse; at least `top`."""
@@ -177,7 +178,7 @@ class ExtremeClassifier(ClassifierMixin, Method, Fields):  # type: ignore[misc]
             return self._texts(X, first=True)
         if y is None:
             validate_data(self, X, None)  # raises the standard message for a missing y
-        rows = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
+        rows = checked_rows(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         if not is_sparse(rows):
             self.center_ = rows.mean(0)
             spread = rows.std(0)
@@ -191,7 +192,7 @@ class ExtremeClassifier(ClassifierMixin, Method, Fields):  # type: ignore[misc]
             raise InputError(f"{type(self).__name__} was fitted on {kind}. Give X as then.")
         if self.of_texts_:
             return self._texts(X)
-        rows = validate_data(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        rows = checked_rows(self, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         return self._scaled(rows)
 
     def _scaled(self, rows: Any) -> Any:

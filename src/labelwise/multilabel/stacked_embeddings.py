@@ -16,6 +16,7 @@ from labelwise.learner import MultiLabelClassifier
 from labelwise.multilabel.hybrid_multilabel import HybridMultiLabelClassifier
 from labelwise.parts.out_of_fold import fit_codes, out_of_fold_proba, plain_classifier, predict_all
 from labelwise.parts.threads import few_threads
+from labelwise.rows import checked_rows
 
 Floats = NDArray[np.float64]
 
@@ -88,7 +89,7 @@ class StackedEmbeddings(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         self.check_fields()
         if y is None:
             validate_data(self, X, None)  # raises the standard message for a missing y
-        X = validate_data(self, X, dtype=np.float64)
+        X = checked_rows(self, X, dtype=np.float64)
         labels, _, _ = MultiLabelClassifier().read_targets(y)
         if len(labels) != len(X):
             raise InputError(f"X has {len(X)} rows but y has {len(labels)}: give one row of labels per row.")
@@ -127,7 +128,7 @@ class StackedEmbeddings(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         return self.final_
 
     def _stack(self, X: Any) -> Floats:
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_rows(self, X, dtype=np.float64, reset=False)
         pairs = zip(self._cut(X), self.meta_, strict=True)
         return np.column_stack(
             [X, *(predict_all(model, block, 2)[:, 1] for block, models in pairs for model in models)]

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin, clone
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Fields, InputError, Method, Positive, Range
 from labelwise.parts.label_vectors import label_vectors
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Doubles = NDArray[np.float64]
@@ -145,7 +146,7 @@ class ZeroShot(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         self.check_fields()
         if y is None:
             raise InputError(f"{type(self).__name__} requires y to be passed, but the target y is None.")
-        X = validate_data(self, X, dtype=np.float64)
+        X = checked_rows(self, X, dtype=np.float64)
         classes, codes = encode_classes(y)
         if len(codes) != len(X):
             raise InputError(f"X has {len(X)} rows but y has {len(codes)}: give one label per row.")
@@ -221,7 +222,7 @@ class ZeroShot(Method, ClassifierMixin, Fields):  # type: ignore[misc]
 
     def _offset_scores(self, X: Any) -> Doubles:
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_rows(self, X, dtype=np.float64, reset=False)
         return np.asarray(self.scores(X) - np.where(self.seen_, self.offset_, 0.0))
 
     def decision_function(self, X: Any) -> Doubles:

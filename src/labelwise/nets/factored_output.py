@@ -88,6 +88,9 @@ class FactoredOutput(nn.Module):
     True
     """
 
+    one_process = True
+    """The step is taken where the rows are: several processes, each with its own, would make different layers."""
+
     V: Tensor
     U: Tensor
     P: Tensor

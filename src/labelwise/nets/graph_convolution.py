@@ -12,6 +12,7 @@ from scipy import sparse
 from torch import Tensor, nn
 
 from labelwise.base import InputError
+from labelwise.supervision.arrays import numbers
 
 Doubles = NDArray[np.float64]
 
@@ -37,8 +38,8 @@ def read_graph(graph: Any, n: int) -> Any:
         given: Any = graph
         matrix = sparse.csr_array(given).astype(np.float64)
     else:
-        array = np.asarray(graph)
-        if array.ndim > 2:
+        array = numbers(np.asarray(graph), "graph")
+        if array.ndim not in (1, 2) or (array.ndim == 1 and array.size):
             raise InputError(f"graph must be a ({n}, {n}) matrix or edges (m, 2). Got shape {array.shape}.")
         pairs = array.ndim == 2 and array.shape[1] == 2 and (n != 2 or array.shape[0] != 2)
         matrix = _from_edges(array, n) if pairs or array.size == 0 else sparse.csr_array(array.astype(np.float64))

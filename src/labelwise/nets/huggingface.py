@@ -197,7 +197,8 @@ def plain_config(config: Any) -> Any:
     """Return a model's configuration without anything that could name code or kernels to fetch."""
     if isinstance(config, dict):
         dropped = ("auto_map", "quantization_config", "transformers_version", "_name_or_path", "dtype", "torch_dtype")
-        kept = {k: v for k, v in config.items() if k not in dropped and "implementation" not in str(k)}
+        named = ("implementation", "backbone", "pretrained")  # kernels to fetch, weights to fetch
+        kept = {k: v for k, v in config.items() if k not in dropped and not any(part in str(k) for part in named)}
         return {k: plain_config(v) for k, v in kept.items()}
     return [plain_config(item) for item in config] if isinstance(config, (list, tuple)) else config
 

@@ -184,7 +184,7 @@ class LabelBudget(Method, Fields):
             For labels that do not fit, prices, shares or budgets out of range.
         """
         self.check_fields()
-        X = check_array(X, accept_sparse="csr")
+        X = check_array(X, accept_sparse="csr", input_name="X")
         data = _Labels.read(X, cheap, trusted)
         cells = self._cells(data)
         rng = np.random.default_rng(self.random_state)

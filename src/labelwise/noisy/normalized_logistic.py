@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Card, Count, Fields, Method, Positive
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Floats = NDArray[np.float64]
@@ -123,7 +124,7 @@ class NormalizedLogisticRegression(Method, ClassifierMixin, Fields):  # type: ig
             For one class only.
         """
         self.check_fields()
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        X, y = checked_rows(self, X, y, dtype=np.float64)
         self.classes_, codes = encode_classes(y)
         labelled = codes != UNLABELED
         rows, codes = self._with_ones(X[labelled]), codes[labelled]
@@ -144,7 +145,7 @@ class NormalizedLogisticRegression(Method, ClassifierMixin, Fields):  # type: ig
     def decision_function(self, X: Any) -> Floats:
         """Return scores: ``(n,)`` for two classes (positive means ``classes_[1]``), else ``(n, K)``."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_rows(self, X, dtype=np.float64, reset=False)
         scores = np.asarray(X @ self.coef_.T + self.intercept_)
         return scores[:, 0] if len(self.classes_) == 2 else scores
 

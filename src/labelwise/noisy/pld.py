@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from labelwise.base import Card, Count, InputError, Natural, NonNegative, Positive
 from labelwise.learner import Learner
 from labelwise.parts.loss_resampling import GroupwiseLossResampler
+from labelwise.supervision.arrays import to_numpy
 from labelwise.training import Batch, Data, Phase, Train, run
 
 Doubles = NDArray[np.float64]
@@ -336,7 +337,7 @@ def as_pairs(X: Any) -> Ints:
         cells = matrix.tocsr().tocoo()
         kept = cells.data != 0
         return np.stack([cells.row[kept], cells.col[kept]], 1).astype(np.int64)
-    pairs = np.asarray(X)
+    pairs = to_numpy(X, "X")[0]
     if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
         raise InputError(
             "X must be interactions: whole numbers (n, 2), a user and an item a row, or a sparse matrix (users, items). "

@@ -12,9 +12,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from labelwise.base import UNLABELED, Card, Count, Fields, Fraction, Method, NonNegative, Positive, Range
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Doubles = NDArray[np.float64]
@@ -121,7 +122,7 @@ class RCAL(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             Fields out of range, fewer than two classes, or labels that cannot be read.
         """
         self.check_fields()
-        X = validate_data(self, X, y if y is None else "no_validation", dtype=np.float64)
+        X = checked_rows(self, X, y if y is None else "no_validation", dtype=np.float64)
         self.classes_, codes = encode_classes(y)
         check_consistent_length(X, codes)
         rng = np.random.default_rng(self.random_state)
@@ -166,7 +167,7 @@ class RCAL(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Doubles:
         """Return class probabilities (n, K), columns in the order of `classes_`."""
         check_is_fitted(self)
-        return np.asarray(self.model_.predict_proba(validate_data(self, X, dtype=np.float64, reset=False)))
+        return np.asarray(self.model_.predict_proba(checked_rows(self, X, dtype=np.float64, reset=False)))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row, (n,)."""

@@ -1,4 +1,4 @@
-"""What a saved model may name: classes of labelwise, and third-party types on an explicit list."""
+"""What a saved model may name: classes of labelwise that hold data, and third-party types on an explicit list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from labelwise.base import Fields, InputError
 
 PLAIN_CLASSES = frozenset({
-    "labelwise.inputs.Inputs", "labelwise.multilabel.kenet.Glossary", "labelwise.multilabel.kenet.KnowledgeInputs",
+    "labelwise.annotators.base.Answer", "labelwise.inputs.Inputs", "labelwise.multilabel.kenet.Glossary",
+    "labelwise.multilabel.kenet.KnowledgeInputs",
     "labelwise.multilabel.text_series.TextSeriesInputs", "labelwise.parts.subwords.SubwordTokenizer",
     "labelwise.parts.tokens.HashTokenizer", "labelwise.parts.tokens.Vocabulary",
 })  # fmt: skip
@@ -48,14 +49,35 @@ Making them runs nothing; the two kinds of trees are checked by `labelwise.persi
 """
 
 
+ACTING = (
+    "labelwise.advice.ledger", "labelwise.advice.pool", "labelwise.advice.runner", "labelwise.advice.serve",
+    "labelwise.advice.workers", "labelwise.annotators", "labelwise.checks", "labelwise.cli", "labelwise.data.cache",
+    "labelwise.elsewhere", "labelwise.loggers", "labelwise.persistence", "labelwise.report", "labelwise.review",
+    "labelwise.withdraw",
+)  # fmt: skip
+"""Where objects live that write files, ask servers or start processes. A model that brought one could have it act when the
+model is used, so none is saved or loaded."""
+
+
+CHANGING = ("sklearn._build_utils", "sklearn.experimental")
+"""Parts of scikit-learn that change something when they are imported."""
+
+
 def path_of(cls: type[Any]) -> str:
     """Return a class's import path."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _acts(path: str) -> bool:
+    """Whether a class lives where objects act, and is not one that only holds data."""
+    return _inside(path.rpartition(".")[0], ACTING) and path not in PLAIN_CLASSES
+
+
 def ours(cls: type[Any]) -> bool:
     """Whether a class belongs to labelwise and is of a kind that may be saved: one that holds data."""
     if not cls.__module__.startswith("labelwise.") or path_of(cls) != f"{cls.__module__}.{cls.__name__}":
+        return False
+    if _acts(path_of(cls)):
         return False
     return (
         issubclass(cls, (Fields, Enum))
@@ -75,8 +97,8 @@ def is_module_class(cls: type[Any]) -> bool:
 def resolve(path: str) -> type[Any]:
     """Return the class of labelwise at an import path; refuse everything else without importing it."""
     module, _, name = path.rpartition(".")
-    if not module.startswith("labelwise.") or not _plain(path):
-        raise InputError(f"model.json names the class {path!r}, which is not part of labelwise. It is not loaded.")
+    if not module.startswith("labelwise.") or not _plain(path) or _acts(path):
+        raise InputError(f"model.json names the class {path!r}, which no model may hold. It is not loaded.")
     try:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -91,12 +113,16 @@ def resolve_composite(path: str) -> type[Any]:
     from sklearn.base import BaseEstimator
 
     module, _, name = path.rpartition(".")
-    if module.split(".")[0] != "sklearn" or not _plain(path):
+    if module.split(".")[0] != "sklearn" or not _plain(path) or _inside(module, CHANGING):
         raise InputError(f"model.json names the class {path!r} as a part of scikit-learn. It is not loaded.")
     found = getattr(importlib.import_module(module), name, None)
     if not (inspect.isclass(found) and issubclass(found, BaseEstimator) and path_of(found) == path):
         raise InputError(f"model.json names {path!r}, which is not an estimator of scikit-learn. It is not loaded.")
     return found
+
+
+def _inside(module: str, packages: tuple[str, ...]) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def _plain(path: str) -> bool:

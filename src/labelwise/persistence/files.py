@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import labelwise
+from labelwise import disk
 from labelwise.base import InputError
 
 FORMAT = 1
@@ -28,15 +26,9 @@ def write_parts(path: Path, document: dict[str, Any], parts: Mapping[str, bytes]
     whole = {**head, **document, "parts": sums}
     text = json.dumps({**whole, "checksum": _checksum(whole)}, indent=1, ensure_ascii=False, allow_nan=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-"))
-        try:
+        with disk.placed(path) as draft:
             for name, data in {**parts, MAIN: text.encode()}.items():
                 _write(draft / name, data)
-            draft.chmod(0o777 & ~_umask())
-            _put_in_place(draft, path)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror or error}). Choose another path.") from error
     return path
@@ -44,23 +36,29 @@ def write_parts(path: Path, document: dict[str, Any], parts: Mapping[str, bytes]
 
 def read_parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Read a model's directory, check versions and checksums, and return the document and the other parts."""
+    disk.put_back(path)
     if not (path / MAIN).is_file():
         found = "a file" if path.is_file() else "a directory without model.json" if path.is_dir() else "nothing"
         raise InputError(f"{path}: not a saved model, there is {found}. Give the directory that save() wrote.")
     document = _document(path)
-    _check_version(path, document)
-    stated = document.pop("checksum", None)
-    if stated != _checksum(document):
-        raise InputError(f"{path}: {MAIN} has been changed or is corrupt (checksum). Save the model again.")
     return document, {name: _part(path, name, told) for name, told in document["parts"].items()}
 
 
 def _document(path: Path) -> dict[str, Any]:
+    """Return model.json, checked as far as that goes without making anything of it."""
     try:
         document = json.loads((path / MAIN).read_bytes())
-    except (ValueError, RecursionError, OSError) as error:
+        if not isinstance(document, dict) or not isinstance(document.get("format"), int):
+            raise InputError(f"{path}: {MAIN} is not that of a labelwise model.")
+        _check_version(path, document)
+        stated = document.pop("checksum", None)
+        if stated != _checksum(document):
+            raise InputError(f"{path}: {MAIN} has been changed or is corrupt (checksum). Save the model again.")
+    except InputError:
+        raise
+    except (ValueError, RecursionError, OSError) as error:  # a number that is none, nesting without end
         raise InputError(f"{path}: {MAIN} is corrupt or truncated ({error}). Save the model again.") from error
-    if not isinstance(document, dict) or not isinstance(document.get("format"), int):
+    if not isinstance(document.get("parts"), dict):
         raise InputError(f"{path}: {MAIN} is not that of a labelwise model.")
     return document
 
@@ -79,14 +77,18 @@ def _check_version(path: Path, document: dict[str, Any]) -> None:
 def _part(path: Path, name: str, told: Mapping[str, Any]) -> bytes:
     if not _PART.fullmatch(name):
         raise InputError(f"{path}: {MAIN} names a part {name!r}, which no model has. It is corrupt or not ours.")
+    size, digest = (told.get(key) if isinstance(told, dict) else None for key in ("bytes", "sha256"))
+    file = path / name
     try:
-        data = (path / name).read_bytes()
+        if not file.is_file():  # of a link, what it leads to; a pipe or a device might never end
+            raise InputError(f"{path}: its part {name} is missing, or no file. Save the model again.")
+        found = file.stat().st_size
+        data = file.read_bytes() if found == size else b""
     except OSError as error:
-        raise InputError(f"{path}: its part {name} is missing ({error.strerror}). Save the model again.") from error
-    if len(data) != told["bytes"] or hashlib.sha256(data).hexdigest() != told["sha256"]:
+        raise InputError(f"{path}: its part {name} cannot be read ({error.strerror}). Save the model again.") from error
+    if found != size or hashlib.sha256(data).hexdigest() != digest:
         raise InputError(
-            f"{path}: its part {name} is corrupt: {len(data)} bytes of {told['bytes']}, or another checksum. "
-            "Save the model again."
+            f"{path}: its part {name} is corrupt: {found} bytes of {size}, or another checksum. Save the model again."
         )
     return data
 
@@ -98,6 +100,7 @@ def _checksum(document: Mapping[str, Any]) -> str:
 def _check_free(path: Path, overwrite: bool) -> None:
     if not path.name:
         raise InputError(f"path: {str(path)!r} does not name a directory to make.")
+    disk.put_back(path)
     if not (path.exists() or path.is_symlink()):
         return
     if not overwrite:
@@ -108,29 +111,4 @@ def _check_free(path: Path, overwrite: bool) -> None:
 
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _put_in_place(draft: Path, path: Path) -> None:
-    """Rename the draft to `path`; an old model there is moved aside first and comes back if that fails."""
-    if not path.exists():
-        draft.rename(path)
-        return
-    aside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}-old-"))
-    path.rename(aside / path.name)
-    try:
-        draft.rename(path)
-    except OSError:
-        (aside / path.name).rename(path)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    path.write_bytes(data)

@@ -48,6 +48,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 """Layer name to the attributes that its constructor takes under the same names (``bias`` is told from the weights)."""
 
 CONTAINERS = ("Sequential", "ModuleList", "ModuleDict")
+_TRANSFORMER = (
+    "d_model", "nhead", "activation", "dim_feedforward", "dropout", "norm_first", "layer_norm_eps", "batch_first",
+)  # fmt: skip
 _ACTIVATIONS = {"relu": nn.functional.relu, "gelu": nn.functional.gelu}
 
 
@@ -70,25 +73,44 @@ def arguments_of(module: nn.Module) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, torch.Size) else value for name, value in given.items()}
 
 
-def make(name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Return a fresh layer on the list; its initial weights, replaced at once, use no global random numbers."""
-    with torch.random.fork_rng(devices=[]):
-        if name == "TransformerEncoder":
-            layer = make("TransformerEncoderLayer", arguments.pop("layer"))
-            norm = arguments.pop("norm")
-            norm = None if norm is None else make("LayerNorm", norm)
-            return nn.TransformerEncoder(layer, norm=norm, **arguments)  # type: ignore[arg-type]
-        return _make(name, arguments)
+def make(name: str, arguments: dict[str, Any], most: int) -> nn.Module:
+    """Return a layer on the list without room for its weights, which `load_state_dict` with ``assign`` brings.
+
+    So a size that the arguments claim costs nothing, and no random numbers are drawn. `most` is how many weights the file
+    has for it: a stack has no more layers than that.
+    """
+    with torch.device("meta"):
+        if name != "TransformerEncoder":
+            return _make(name, arguments)
+        layer = _make("TransformerEncoderLayer", arguments.pop("layer"))
+        norm = arguments.pop("norm")
+        norm = None if norm is None else _make("LayerNorm", norm)
+        if not 0 < arguments["num_layers"] <= most:
+            raise InputError(
+                f"model.json asks for {arguments['num_layers']} layers of a transformer and has {most} weights."
+            )
+        return nn.TransformerEncoder(layer, norm=norm, **arguments)  # type: ignore[arg-type]
 
 
 def _make(name: str, arguments: dict[str, Any]) -> nn.Module:
     if name not in ARGUMENTS and name != "TransformerEncoderLayer":
         raise InputError(f"model.json names the layer torch.nn.{name}, which is not on the list. It is not loaded.")
-    known = set(ARGUMENTS.get(name, arguments)) | {"bias"}
+    known = {*ARGUMENTS.get(name, _TRANSFORMER), "bias"}
     if not set(arguments) <= known:
         raise InputError(f"model.json gives torch.nn.{name} unknown arguments {sorted(set(arguments) - known)}.")
+    if not all(_is_plain(value) for value in arguments.values()):
+        raise InputError(f"model.json gives torch.nn.{name} an argument that is no plain value. It is not loaded.")
     layer_class: type[nn.Module] = getattr(nn, name)
+    if name == "Embedding":  # drawing its weights, which are replaced, would import torch's compiler
+        arguments = {**arguments, "_weight": torch.empty(arguments["num_embeddings"], arguments["embedding_dim"])}
     return layer_class(**arguments)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether an argument is a number, a word or a short list of such: nothing that could be called."""
+    if isinstance(value, (list, tuple)):
+        return len(value) < 10 and all(isinstance(item, (int, float, type(None))) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
 
 
 def _transformer(module: nn.Module) -> dict[str, Any] | None:

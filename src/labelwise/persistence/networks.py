@@ -41,7 +41,7 @@ def read_module(reader: Reader, node: dict[str, Any]) -> nn.Module:
     """Return the module of a node, in evaluation or training mode as it was."""
     module: nn.Module
     if "$layer" in node:
-        module = reader.keep(node, make(node["$layer"], reader.value(node["arguments"])))
+        module = reader.keep(node, make(node["$layer"], reader.value(node["arguments"]), len(node["weights"])))
     elif "$container" in node:
         module = _read_container(reader, node)
     elif "$huggingface" in node:
@@ -68,8 +68,8 @@ def _weights(writer: Writer, module: nn.Module) -> dict[str, Any]:
 
 def _fill(reader: Reader, module: nn.Module, node: dict[str, Any]) -> None:
     weights = {name: reader.tensor(told).detach() for name, told in node["weights"]}
-    try:
-        module.load_state_dict(weights)
+    try:  # a layer without room of its own takes the tensors themselves
+        module.load_state_dict(weights, assign="$layer" in node)
     except RuntimeError as error:
         told = " ".join(str(error).split())
         if "$user" not in node:
@@ -153,7 +153,9 @@ def _supplied(reader: Reader, key: str) -> nn.Module:
     return deepcopy(given)
 
 
+_DTYPES = {str(value): value for value in vars(torch).values() if isinstance(value, torch.dtype)}
+
+
 def torch_value(name: str) -> Any:
-    """Return the dtype or device of that name; every device is the CPU."""
-    found = getattr(torch, name.removeprefix("torch."), None)
-    return found if isinstance(found, torch.dtype) else torch.device("cpu")
+    """Return the dtype of that name; what is no dtype was a device, and every device is the CPU."""
+    return _DTYPES.get(name, torch.device("cpu"))

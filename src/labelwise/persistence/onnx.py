@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import tempfile
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import labelwise
+from labelwise import disk
 from labelwise.base import InputError, require
 
 EXTRA = "onnx"
@@ -186,18 +186,18 @@ def _check_free(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def _draft(path: Path) -> Any:
-    """Give a name beside `path` to write under, and leave nothing there."""
+    """Give a name beside `path` to write under, and leave nothing there; the next export removes what a kill left."""
+    draft = path.with_name(f".part-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-        os.close(number)
-        Path(name).chmod(0o644)
+        draft.write_bytes(b"")
     except OSError as error:
         raise InputError(f"{path}: cannot write here ({error.strerror or error}). Choose another path.") from error
     try:
-        yield Path(name)
+        with disk.telling(path.parent):
+            yield draft
     finally:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
 
 __all__: Sequence[str] = ["OnnxExport", "export_onnx"]

@@ -12,10 +12,19 @@ from sklearn.utils import Bunch
 
 from labelwise.base import InputError
 from labelwise.persistence.allowed import SKOPS_TYPES, resolve, resolve_composite
+from labelwise.persistence.archives import check_archive
 from labelwise.persistence.trees import check_trees
 from labelwise.persistence.writing import DICTS
 
 MODULES = ("$layer", "$container", "$user", "$module", "$huggingface")
+ROOTS = (*MODULES, "$object", "$composite")
+KINDS = frozenset({
+    "array", "composite", "dict", "dtype", "enum", "float", "frozenset", "generator", "namedtuple", "object", "path", "ref",
+    "scalar", "set", "skops", "tensor", "torch", "tuple",
+})  # fmt: skip
+"""Kinds of nodes, each with a method of `Reader` of that name."""
+ROOM, GROWTH = 2**28, 64
+"""What reading numbers may take: so many bytes, and so many times what lies on the disk. Arrays may be named again."""
 
 
 class Reader:
@@ -26,6 +35,7 @@ class Reader:
         self.needed: dict[str, dict[str, Any]] = document["modules"]
         self.kept: dict[int, Any] = {}
         self.arrays = self._tensors()
+        self.left = ROOM + GROWTH * sum(map(len, parts.values()))
 
     def root(self) -> Any:
         """Return the saved object."""
@@ -33,7 +43,10 @@ class Reader:
         if unknown:
             wanted = f"It asks for {sorted(self.needed)}." if self.needed else "It needs none."
             raise InputError(f"modules: the model has no network {unknown[0]!r}. {wanted}")
-        return self.value(self.document["root"])
+        root = self.document["root"]
+        if not isinstance(root, dict) or root.keys().isdisjoint(ROOTS) or not isinstance(self.needed, dict):
+            raise InputError("model.json is not that of a model.")
+        return self.value(root)
 
     def value(self, node: Any) -> Any:
         """Return the value of a node."""
@@ -46,6 +59,8 @@ class Reader:
             from labelwise.persistence.networks import read_module
 
             return read_module(self, node)
+        if kind[1:] not in KINDS:
+            raise InputError(f"model.json has a node of the kind {kind!r}, which there is not.")
         return getattr(self, "_" + kind[1:])(node)
 
     def keep(self, node: Mapping[str, Any], value: Any) -> Any:
@@ -79,7 +94,14 @@ class Reader:
     def _stored(self, name: str) -> Any:
         if name not in self.arrays:
             raise InputError(f"tensors.safetensors has no array {name!r}. Save the model again.")
+        self._take(self.arrays[name].nbytes)
         return self.arrays[name]
+
+    def _take(self, size: int) -> None:
+        """Count what is about to be made: a small file must not fill the memory."""
+        self.left -= size
+        if self.left < 0:
+            raise InputError("model.json asks for far more memory than the file is large. It is not loaded.")
 
     def _read_array(self, told: Mapping[str, Any]) -> Any:
         return np.array(self._values(told), order="F" if told.get("order") == "F" else "C")
@@ -91,9 +113,17 @@ class Reader:
                 made[number] = self.value(item)
             return made.reshape(told["shape"])
         if "strings" in told:
-            return np.array(told["strings"], dtype=told["dtype"]).reshape(told["shape"])
+            return self._strings(told["strings"], np.dtype(str(told["dtype"]))).reshape(told["shape"])
         stored = self._stored(told["name"])
+        if "as" in told and np.dtype(str(told["as"])).kind not in "mM":
+            raise InputError(f"model.json reads numbers as {told['as']!r}. It is not loaded.")
         return stored.view(told["as"]) if "as" in told else stored
+
+    def _strings(self, strings: list[str], dtype: Any) -> Any:
+        if dtype.kind != "U":
+            raise InputError(f"model.json has strings of the type {dtype}. It is not loaded.")
+        self._take(len(strings) * dtype.itemsize)
+        return np.array(strings, dtype=dtype)
 
     # -- one method for each kind of node, named like it
 
@@ -173,6 +203,10 @@ class Reader:
         data = self.parts.get(node["$skops"])
         if data is None:
             raise InputError(f"its part {node['$skops']} is missing. Save the model again.")
+        try:
+            check_archive(data)
+        except InputError as error:
+            raise InputError(f"its part {node['$skops']} {error}. It is not loaded.") from error
         try:
             found = skops.io.get_untrusted_types(data=data)
         except Exception as error:

@@ -8,15 +8,19 @@ import numpy as np
 
 from labelwise.base import InputError
 
+GRADIENT_BOOSTING = "sklearn.ensemble._gb."
+"""Its trees are walked without a look at their own number of features, so it is the ensemble's that counts."""
+MOST = int(np.iinfo(np.int64).max)
 TREE, PREDICTOR = "sklearn.tree._tree.Tree", "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 
 
 def check_trees(value: Any) -> None:
     """Raise `InputError` if a tree anywhere inside a scikit-learn object points outside itself or its features."""
-    _walk(value, np.iinfo(np.int64).max, set())
+    _walk(value, MOST, MOST, set())
 
 
-def _walk(value: Any, n_features: int, seen: set[int]) -> None:
+def _walk(value: Any, n_features: int, most: int, seen: set[int]) -> None:
+    """Walk `value`, whose trees may look at `n_features` features, and in no object inside of it at more than `most`."""
     if id(value) in seen:
         return
     seen.add(id(value))
@@ -35,13 +39,15 @@ def _walk(value: Any, n_features: int, seen: set[int]) -> None:
         _require((bits < len(value.raw_left_cat_bitsets)).all())
     elif isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.dtype.kind == "O"):
         for item in value:
-            _walk(item, n_features, seen)
+            _walk(item, n_features, most, seen)
     elif isinstance(value, dict):
         for item in value.values():
-            _walk(item, n_features, seen)
+            _walk(item, n_features, most, seen)
     elif name.startswith("sklearn.") and hasattr(value, "__dict__"):
+        own = min(most, int(vars(value).get("n_features_in_", n_features)))
+        most = own if name.startswith(GRADIENT_BOOSTING) else most
         for item in vars(value).values():
-            _walk(item, int(getattr(value, "n_features_in_", n_features)), seen)
+            _walk(item, own, most, seen)
 
 
 def _check(children: Any, features: Any, parents: Any, n_nodes: int, n_features: int) -> None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labelwise import disk
+
 __all__ = ["write_report"]
 
 
@@ -31,12 +33,14 @@ def write_report(run_dir: str | Path) -> Path:
     InputError
         The directory or its ``run.json`` is missing, or a file in it cannot be read.
     """
+    from labelwise.base import understood
     from labelwise.report.markdown import markdown
     from labelwise.report.page import render
     from labelwise.report.reading import read_run
 
-    run = read_run(run_dir)
-    texts = {"report.html": render(run), "report.md": markdown(run.info, run.leaderboard.to_dict("records"))}  # type: ignore[arg-type]
+    with understood(f"run_dir: {run_dir}", "the directory that `labelwise run` wrote, as it wrote it"):
+        run = read_run(run_dir)
+        texts = {"report.html": render(run), "report.md": markdown(run.info, run.leaderboard.to_dict("records"))}  # type: ignore[arg-type]
     for name, text in texts.items():
         _replace(run.path / name, text)
     return run.path / "report.html"
@@ -44,9 +48,4 @@ def write_report(run_dir: str | Path) -> Path:
 
 def _replace(target: Path, text: str) -> None:
     """Write a file at once: whole or not at all."""
-    draft = target.with_name(f".{target.name}.part")
-    try:
-        draft.write_text(text, encoding="utf-8", errors="replace", newline="\n")
-        draft.replace(target)
-    finally:
-        draft.unlink(missing_ok=True)
+    disk.write(target, text.encode("utf-8", "replace"))

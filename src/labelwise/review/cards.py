@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.base import InputError
+from labelwise.base import InputError, understood
 from labelwise.rundir import recover
 
 LABEL_ERRORS, QUERY = "label errors", "query"
@@ -23,6 +23,7 @@ ABOUT_LABELS = frozenset({LABEL_ERRORS, "conflicting labels", "annotators"})
 """Findings whose rows are cards; rows of others are where a label is suggested."""
 EVEN = 0.5
 """Chance that a label is wrong where nothing better is known: copies of which one must be."""
+RUN = "a directory that `labelwise run` wrote, as it wrote it"
 COLUMNS = ["row", "kind", "given", "suggested", "confidence", "expected_precision", "reason", "preview"]
 Objects = NDArray[np.object_]
 
@@ -121,14 +122,19 @@ def read_info(run: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{run} is no complete run: it has no run.json. Give the directory that `labelwise run` wrote."
         )
-    info: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    with understood(file, RUN):
+        info: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        info["data"].get("classes")
     return info
 
 
 def read_cards(run: str | Path, info: dict[str, Any] | None = None) -> Cards:
     """Return the cards of a run; those of test rows are left out, because a session leaves test labels as they are."""
-    run = Path(run)
-    info = info or read_info(run)
+    with understood(run, RUN):
+        return _cards(Path(run), info or read_info(run))
+
+
+def _cards(run: Path, info: dict[str, Any]) -> Cards:
     classes = [str(name) for name in info["data"].get("classes") or []]
     flagged, queries = _flagged(run / "flagged.csv"), _queries(run / "queries.csv")
     first = flagged["kind"] == LABEL_ERRORS

@@ -1,7 +1,8 @@
 """The review over HTTP, for one person's browser on the same machine.
 
-Bound to the loopback address. Every request must name a loopback host (which stops DNS rebinding), come from no other
-origin, and carry the token of the address that the command printed; nothing is cached, framed or fetched from elsewhere.
+Bound to the loopback address, and to no other: there is no option for it. Every request must name a loopback host (which
+stops DNS rebinding), come from no other origin, and carry the token of the address that the command printed; nothing is
+cached, framed or fetched from elsewhere. Heads, bodies, connections and the time they take are limited.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from starlette.routing import Route
 from labelwise.base import InputError
 from labelwise.review import exchange, pages
 from labelwise.review.desk import NoSuchCard, NothingToUndo, Review, annotator_name
+from labelwise.review.store import Unsaved
 
 LOOPBACK = "127.0.0.1"
 PORTS = range(8765, 8775)
@@ -35,6 +37,11 @@ PORTS = range(8765, 8775)
 TOKEN = ".review-token"
 HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 LARGEST_BODY, LARGEST_IMPORT = 64 * 2**10, 64 * 2**20
+LARGEST_HEAD = 16 * 2**10
+"""Bytes of a request's line and headers."""
+MOST_CONNECTIONS = 64
+PATIENCE = 30.0
+"""Seconds that a request may take to come in, its head and then its body."""
 HEADERS = (
     ("cache-control", "no-store"), ("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"),
     ("x-frame-options", "DENY"), ("cross-origin-opener-policy", "same-origin"),
@@ -111,11 +118,33 @@ def serve(review: Review, wanted: socket.socket, token: str, started: Callable[[
     """Answer requests until the process is interrupted."""
     import uvicorn
 
-    config = uvicorn.Config(
-        make_app(review, token, started), log_level="warning", access_log=False, server_header=False, ws="none",
-        timeout_graceful_shutdown=2,
+    uvicorn.Server(configured(make_app(review, token, started))).run(sockets=[wanted])
+
+
+def configured(app: App) -> Any:
+    """Return uvicorn's configuration: small heads, few connections, none that says nothing."""
+    import uvicorn
+
+    return uvicorn.Config(
+        app, log_level="warning", access_log=False, server_header=False, ws="none", timeout_graceful_shutdown=2,
+        http=impatient(), h11_max_incomplete_event_size=LARGEST_HEAD, limit_concurrency=MOST_CONNECTIONS,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[wanted])
+
+
+def impatient() -> type[asyncio.Protocol]:
+    """Return uvicorn's protocol that hangs up on who connects and sends no whole head of a request in time."""
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.loop.call_later(PATIENCE, self._lose_patience)
+
+        def _lose_patience(self) -> None:
+            if getattr(self, "cycle", None) is None and not self.transport.is_closing():
+                self.transport.close()
+
+    return Impatient
 
 
 def token_of(run: Path) -> str:
@@ -157,20 +186,37 @@ class Guard:
             await self.app(scope, receive, protected)
 
     def _refusal(self, scope: Scope) -> Response | None:
+        if _size(scope) > LARGEST_HEAD:
+            return _error(431, f"The head of the request is too large: at most {LARGEST_HEAD:,} bytes are accepted.")
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         host = headers.get("host", "")
         if _name(host) not in HOSTS:
-            return _error(403, "This page is for this machine only. Open the address that `labelwise review` printed.")
-        if headers.get("origin", f"http://{host}") != f"http://{host}":
-            return _error(403, "Requests from other pages are refused.")
+            return _refused(headers, "This page is for this machine only.")
+        elsewhere = headers.get("sec-fetch-site") == "cross-site" and scope["path"] != "/"  # a link may lead to "/"
+        if headers.get("origin", f"http://{host}") != f"http://{host}" or elsewhere:
+            return _refused(headers, "Requests from other pages are refused.")
         if scope["path"] == "/favicon.ico":
             return Response(status_code=204)
         given = headers.get("x-labelwise-token", "")
         if scope["path"] == "/":
             given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[0]
         if not secrets.compare_digest(given.encode("utf-8", "surrogateescape"), self.token):
-            return _error(403, "The token is missing or wrong. Open the address that `labelwise review` printed.")
+            return _refused(headers, "The token is missing or wrong.")
         return None
+
+
+def _size(scope: Scope) -> int:
+    """Bytes of a head; uvicorn limits only those that come in pieces."""
+    sizes = sum(len(name) + len(value) for name, value in scope["headers"])
+    return sizes + len(scope.get("raw_path") or b"") + len(scope["query_string"])
+
+
+def _refused(headers: dict[str, str], why: str) -> Response:
+    """Say no: to a person with a page, to a program with JSON."""
+    if "text/html" in headers.get("accept", ""):
+        html = pages.refusal(why)
+        return HTMLResponse(html, status_code=403, headers={"content-security-policy": pages.policy(html)})
+    return _error(403, f"{why} Open the address that `labelwise review` printed.")
 
 
 def _name(host: str) -> str | None:
@@ -268,6 +314,8 @@ def _answering(review: Review, handler: Callable[[Review, Request], Awaitable[An
             return _error(404, str(error))
         except NothingToUndo as error:
             return _error(409, str(error))
+        except Unsaved as error:
+            return _error(507, str(error))
         except InputError as error:
             return _error(400, str(error))
         return answer if isinstance(answer, Response) else _json(answer)
@@ -297,7 +345,9 @@ def _error(status: int, text: str) -> Response:
 
 async def _http_error(_: Request, error: Any) -> Response:
     texts = {404: "There is no such address here.", 405: "This address does not take such a request."}
-    return _error(error.status_code, texts.get(error.status_code, str(error.detail)))
+    answer = _error(error.status_code, texts.get(error.status_code, str(error.detail)))
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 async def _crashed(_: Request, error: Any) -> Response:
@@ -309,15 +359,20 @@ async def _crashed(_: Request, error: Any) -> Response:
 async def _body(request: Request, largest: int) -> bytes:
     """Return the request's body, as long as it is not too large; what is declared too large is not read."""
     declared = request.headers.get("content-length", "")
-    too_large = HTTPException(413, f"The request is too large: at most {largest:,} bytes are accepted.")
+    hang_up = {"connection": "close"}  # what is left of it is not read
+    too_large = HTTPException(413, f"The request is too large: at most {largest:,} bytes are accepted.", hang_up)
     if declared.isdigit() and int(declared) > largest:
         raise too_large
     content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > largest:
-            raise too_large
-        await asyncio.sleep(0)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > largest:
+                    raise too_large
+                await asyncio.sleep(0)
+    except TimeoutError:
+        raise HTTPException(408, "The request came in too slowly.", hang_up) from None
     return bytes(content)
 
 

@@ -7,23 +7,27 @@ decision that `Store.decide` returned is on disk (write-ahead log, ``synchronous
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, Self
 
+from labelwise import disk
 from labelwise.base import InputError
+from labelwise.lock import InUse, described, who
 
 FILE = "review.sqlite"
 OWNER = ".review-owner.json"
 """Who holds the decisions, for a message; the lock itself is SQLite's."""
 VERSION = 1
 ACTIONS = ("accept", "keep", "label", "skip")
+DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What SQLite raises on a file that is none, or of which a part is not what it should be."""
 _APPLICATION = 0x6C627277
 _COLUMNS = "id, row, annotator, action, label, at, seconds"
 _STANDING = f"SELECT {_COLUMNS} FROM decisions WHERE annotator = ? AND undone IS NULL ORDER BY id DESC"
@@ -38,6 +42,14 @@ CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT);
 """
 
 
+_STRANGE = f"""
+SELECT 1 FROM decisions WHERE typeof(row) != 'integer' OR typeof(annotator) != 'text' OR typeof(at) != 'text'
+    OR action NOT IN {ACTIONS} OR typeof(label) NOT IN ('text', 'null') OR typeof(seconds) NOT IN ('real', 'null')
+    OR typeof(undone) NOT IN ('text', 'null') LIMIT 1
+"""
+"""A column of SQLite takes any type, whatever it was declared as."""
+
+
 class Decision(NamedTuple):
     """What one annotator decided about one row: ``label`` is None for skipped rows, `at` an ISO time."""
 
@@ -50,8 +62,8 @@ class Decision(NamedTuple):
     seconds: float | None = None
 
 
-class InUse(InputError):
-    """The decisions of a run are held by another process."""
+class Unsaved(InputError):
+    """A decision could not be written; the decisions before it are kept."""
 
 
 class Store:
@@ -92,7 +104,8 @@ class Store:
     def tell_owner(self, holder: str) -> None:
         """Leave a note of who holds the file; without it the message to others is only shorter."""
         with suppress(OSError):
-            (self.run / OWNER).write_text(json.dumps({"pid": os.getpid(), "holder": holder}), encoding="utf-8")
+            (self.run / OWNER).unlink(missing_ok=True)  # never through a link
+            (self.run / OWNER).write_text(json.dumps({**described(), "doing": holder}), encoding="utf-8")
 
     def close(self) -> None:
         """Let go of the file."""
@@ -149,8 +162,8 @@ class Store:
 
     def annotators(self) -> list[str]:
         """Return the names of those with live decisions."""
-        with self._lock:
-            rows = self._connection.execute(
+        with self._reading() as connection:
+            rows = connection.execute(
                 "SELECT DISTINCT annotator FROM decisions WHERE undone IS NULL ORDER BY annotator"
             )
             return [name for (name,) in rows]
@@ -158,51 +171,75 @@ class Store:
     @property
     def fingerprint(self) -> str | None:
         """Digest of the table the decisions are about."""
-        with self._lock:
-            return _about(self._connection, "fingerprint")
+        with self._reading() as connection:
+            return _about(connection, "fingerprint")
 
     @property
     def id(self) -> str:
         """What tells these decisions from all others; it stays from round to round."""
-        with self._lock:
-            return _about(self._connection, "id") or ""
+        with self._reading() as connection:
+            return _about(connection, "id") or ""
 
     @property
     def empty(self) -> bool:
         """Whether nobody ever decided anything."""
-        with self._lock:
-            return self._connection.execute("SELECT 1 FROM decisions LIMIT 1").fetchone() is None
+        with self._reading() as connection:
+            return connection.execute("SELECT 1 FROM decisions LIMIT 1").fetchone() is None
 
     def copy_to(self, path: Path) -> None:
         """Write the whole file, history included, to `path`: complete or not at all."""
-        partial = path.with_name(f".{path.name}.partial")
-        partial.unlink(missing_ok=True)
-        with self._lock:
-            target = sqlite3.connect(partial)
-            self._connection.backup(target)
+        try:
+            disk.write(path, self._back_up)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
+
+    def _back_up(self, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        target = sqlite3.connect(path)
+        try:
+            with self._lock:
+                self._connection.backup(target)
             target.execute("PRAGMA journal_mode=DELETE")
+        finally:
             target.close()
-        os.replace(partial, path)
 
     def settle(self) -> None:
         """Write everything into the one file, so that it may be moved; the store stays held."""
-        with self._lock:
-            self._connection.execute("PRAGMA journal_mode=DELETE")
+        with self._reading() as connection:
+            connection.execute("PRAGMA journal_mode=DELETE")
 
     def _read(self, query: str, arguments: tuple[Any, ...]) -> list[Decision]:
+        with self._reading() as connection:
+            return [Decision(*row) for row in connection.execute(query, arguments)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """Hold the connection; damage that shows only now, deep inside the file, is told like that at its opening."""
         with self._lock:
-            return [Decision(*row) for row in self._connection.execute(query, arguments)]
+            try:
+                yield self._connection
+            except DAMAGED as error:
+                raise _unusable(self.path, error) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                with suppress(sqlite3.Error):
+                    if self._connection.in_transaction:  # a full disk ends it by itself
+                        self._connection.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise Unsaved(
+                        f"{self.path}: nothing was kept of this ({error}). Decisions before it are; make room, and decide "
+                        "again."
+                    ) from error
+                if isinstance(error, DAMAGED):
+                    raise _unusable(self.path, error) from error
                 raise
-            self._connection.execute("COMMIT")
 
 
 def now() -> str:
@@ -232,18 +269,24 @@ def _insert(
 
 
 def _opened(path: Path, run: Path, fingerprint: str | None) -> sqlite3.Connection:
+    for beside in ("", "-wal", "-shm", "-journal"):
+        if path.with_name(path.name + beside).is_symlink():
+            raise InputError(
+                f"{path}{beside} is a link: what is decided would be written elsewhere. Put the file there."
+            )
     try:
         connection = sqlite3.connect(path, timeout=0.5, isolation_level=None, check_same_thread=False)
     except sqlite3.OperationalError as error:
         raise _unusable(path, error) from error
     try:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # from the first access until the connection closes
+        connection.execute("PRAGMA trusted_schema=OFF")  # a view or trigger in a stranger's file calls nothing
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("BEGIN EXCLUSIVE")
         _check_or_create(connection, path, fingerprint)
         connection.execute("COMMIT")
-    except sqlite3.DatabaseError as error:
+    except DAMAGED as error:
         connection.close()
         raise (_in_use(run) if "locked" in str(error) else _unusable(path, error)) from error
     except BaseException:
@@ -268,6 +311,21 @@ def _check_or_create(connection: sqlite3.Connection, path: Path, fingerprint: st
         raise InputError(
             f"{path} was written by a newer labelwise (form {version}, this one knows {VERSION}). Update labelwise."
         )
+    if _objects(connection) != _expected():
+        raise InputError(f"{path} has tables, views or triggers that no review has. It is not opened. Move it away.")
+    if connection.execute(_STRANGE).fetchone():
+        raise InputError(f"{path} holds decisions of a kind that no review makes. It is not opened. Move it away.")
+
+
+def _objects(connection: sqlite3.Connection) -> set[tuple[Any, ...]]:
+    return set(connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+
+
+@cache
+def _expected() -> set[tuple[Any, ...]]:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript(_SCHEMA)
+        return _objects(connection)
 
 
 def _about(connection: sqlite3.Connection, name: str) -> str | None:
@@ -275,7 +333,7 @@ def _about(connection: sqlite3.Connection, name: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _unusable(path: Path, error: sqlite3.Error) -> InputError:
+def _unusable(path: Path, error: Exception) -> InputError:
     return InputError(
         f"{path} cannot be used ({error}). If it is damaged, move it away: a new one is made. If the folder cannot be "
         "written, copy the run to a place where it can."
@@ -286,5 +344,4 @@ def _in_use(run: Path) -> InUse:
     owner: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         owner = json.loads((run / OWNER).read_text(encoding="utf-8"))
-    by = f"{owner['holder']} (process {owner['pid']})" if owner.keys() >= {"holder", "pid"} else "another process"
-    return InUse(f"the decisions of {run} are in use by {by}. End it first; a review page ends with Ctrl-C.")
+    return InUse(f"the decisions of {run} are in use by {who(owner)}. End it first; a review page ends with Ctrl-C.")

@@ -17,6 +17,7 @@ from labelwise.parts.neighbours import neighbours
 from labelwise.parts.out_of_fold import fit_codes, plain_classifier, predict_all
 from labelwise.parts.pseudo_labels import Selected, above, selected
 from labelwise.parts.threads import few_threads
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 from labelwise.supervision.pool import check_every_class, with_pool
 
@@ -113,7 +114,7 @@ class ExtendAndEnsemble(ClassifierMixin, Method, Fields):  # type: ignore[misc]
             X, y = with_pool(X, y, pool)
         if y is None:
             validate_data(self, X, None)  # raises the standard message for a missing y
-        X = validate_data(self, X, dtype=np.float64)
+        X = checked_rows(self, X, dtype=np.float64)
         self.classes_, codes = encode_classes(y)
         check_consistent_length(X, codes)
         rng = np.random.default_rng(check_random_state(self.random_state).randint(2**31 - 1))
@@ -124,7 +125,7 @@ class ExtendAndEnsemble(ClassifierMixin, Method, Fields):  # type: ignore[misc]
     def predict_proba(self, X: Any) -> Doubles:
         """Return the mean of the classifiers' probabilities ``(n, K)``."""
         check_is_fitted(self)
-        return self._mean(self.estimators_, validate_data(self, X, dtype=np.float64, reset=False))
+        return self._mean(self.estimators_, checked_rows(self, X, dtype=np.float64, reset=False))
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row."""

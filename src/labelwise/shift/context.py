@@ -11,6 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import Card, Count, Fields, InputError, Method
+from labelwise.inputs import check_texts
 from labelwise.parts.priors import as_proba, correct
 
 Doubles = npt.NDArray[np.float64]
@@ -139,6 +140,7 @@ class DomainContextCalibration(Method, ClassifierMixin, Fields):  # type: ignore
 
     def _scores(self, X: Sequence[Any]) -> Doubles:
         """Return the scorer's answers, each made to sum to one."""
+        check_texts(list(X))
         score: Callable[[Any], Any] = getattr(self.scorer, "predict_proba", self.scorer)
         given = np.asarray(score(list(X)), dtype=np.float64)
         if given.ndim != 2 or len(given) != len(X):

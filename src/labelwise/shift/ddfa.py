@@ -27,6 +27,7 @@ from labelwise.shift.latent import (
     histogram,
     overlap,
 )
+from labelwise.supervision.beside import row_names
 
 APART = 0.02
 """Two domains that share less of their cells than this do not overlap."""
@@ -147,11 +148,11 @@ class DDFA(Method, ClusterMixin, Fields):  # type: ignore[misc]
     def _read(self, X: Any, domains: npt.ArrayLike | None) -> tuple[Any, Codes]:
         if domains is None:
             raise InputError("DDFA.fit needs domains, the domain of every row: it learns from how domains differ.")
-        where = np.asarray(domains)
-        if where.ndim != 1:
-            raise InputError(f"domains must have one entry a row, shape (n,). Got shape {where.shape}.")
+        where = row_names(domains)
         X, where = indexable(X, where)
         self.domains_, codes, counts = np.unique(where, return_inverse=True, return_counts=True)
+        if len(counts) == 0:
+            raise InputError("X and domains are empty: there is no row to learn from.")
         if len(counts) < 2:
             raise InputError(
                 f"domains holds one domain only, {self.domains_.tolist()[0]!r}: classes are found by how their shares "
@@ -235,9 +236,7 @@ class DDFA(Method, ClusterMixin, Fields):  # type: ignore[misc]
         return np.asarray(self.predict_proba(X, domains).argmax(1))
 
     def _known(self, domains: npt.ArrayLike, n_rows: int) -> Codes:
-        where = np.asarray(domains)
-        if where.shape != (n_rows,):
-            raise InputError(f"domains must have one entry a row, shape ({n_rows},). Got shape {where.shape}.")
+        where = row_names(domains, n_rows)
         new = ~np.isin(where, self.domains_)
         if new.any():
             raise InputError(

@@ -16,6 +16,7 @@ from labelwise.learner import MINI_BATCHES, ClassLearner
 from labelwise.nets.base import check_network
 from labelwise.shift.tent import adam
 from labelwise.supervision import encode_classes
+from labelwise.supervision.beside import row_names
 from labelwise.training import Batch, Data, Train
 
 
@@ -89,9 +90,7 @@ class DRM(ClassLearner):
         if getattr(getattr(X, "dtype", None), "kind", "") == "c":
             raise InputError("Complex data not supported: X must hold real numbers.")
         known = encode_classes(y)[1] != UNLABELED
-        given = np.zeros(len(known), np.int64) if domains is None else np.asarray(domains)
-        if given.shape != known.shape:
-            raise InputError(f"domains must have one entry a row, shape {known.shape}. Got shape {given.shape}.")
+        given = np.zeros(len(known), np.int64) if domains is None else row_names(domains, len(known))
         where = np.full(len(known), UNLABELED)
         self.domains_, where[known] = np.unique(given[known], return_inverse=True)
         self.adapted_ = {"step": 0}

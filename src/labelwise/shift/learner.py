@@ -18,6 +18,7 @@ from labelwise.nets.base import Network, check_network
 from labelwise.parts.domains import proxy_a_distance, ramp
 from labelwise.shift.target_rows import source_and_target
 from labelwise.supervision import encode_classes
+from labelwise.supervision.beside import row_names
 from labelwise.training import Batch, Data, shuffled
 
 APART = "It learns from unlabelled rows of another place; folds of the labelled rows cannot show what that gains there."
@@ -76,7 +77,7 @@ class DomainLearner(ClassLearner):
             self.domains_ = np.array(["source", "target"])
             where[source] = 0
         else:
-            given = np.asarray(domains)
+            given = row_names(domains, len(source))
             names, where[source] = np.unique(given[source], return_inverse=True)
             self.domains_ = np.concatenate([names, given[target][:1]])
         where[target] = len(self.domains_) - 1

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from labelwise.base import UNLABELED, InputError
+from labelwise.supervision.beside import row_names
 
 Bools = npt.NDArray[np.bool_]
 
@@ -43,9 +44,7 @@ def source_and_target(
     labelled = codes != UNLABELED
     if domains is None:
         return labelled, ~labelled
-    where = np.asarray(domains)
-    if where.shape != codes.shape:
-        raise InputError(f"domains must have one entry a row, shape {codes.shape}. Got shape {where.shape}.")
+    where = row_names(domains, len(codes))
     there = where == target_domain(where, labelled, target)
     if not (labelled & ~there).any():
         raise InputError("domains leaves no labelled row outside the target domain: label some source rows.")

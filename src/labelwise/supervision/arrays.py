@@ -51,13 +51,15 @@ def _from_table(data: Any, name: str) -> tuple[AnyArray, list[str] | None]:
 
     if hasattr(data, "to_pylist") and not hasattr(data, "chunks") and not hasattr(data, "column_names"):
         return _from_list(data.to_pylist(), name), None  # a pyarrow.Array, which narwhals does not read
+    if "pandas" in sys.modules and isinstance(data, sys.modules["pandas"].Index):
+        data = data.to_series()
     try:
         table = nw.from_native(data, eager_only=True, allow_series=True)
     except TypeError as error:
         raise InputError(f"{name} must be an array, a series or a frame. Got {type(data).__name__}.") from error
     if isinstance(table, nw.Series):
         return _from_series(table), None
-    columns = [_from_series(table[column]) for column in table.columns]
+    columns = [_from_series(column) for column in table.iter_columns()]
     if not columns:
         raise InputError(f"{name} is a table without columns.")
     same = len({column.dtype.kind for column in columns}) == 1
@@ -91,6 +93,8 @@ def is_missing(array: AnyArray) -> BoolArray:
 
 def place(flat: int, shape: tuple[int, ...]) -> str:
     """Name a cell for a message: its row, and its column in a matrix."""
+    if not shape:
+        return "the only value"
     where = np.unravel_index(flat, shape)
     return f"row {where[0]}" if len(where) == 1 else f"row {where[0]}, column {where[1]}"
 
@@ -105,13 +109,18 @@ def numbers(array: AnyArray, name: str) -> AnyArray:
     if array.dtype.kind in "biuf":
         return array
     missing = is_missing(array)
-    bad = ~missing & ~np.frompyfunc(lambda v: isinstance(v, (int, float, np.integer, np.floating, np.bool_)), 1, 1)(
-        array
-    ).astype(bool)
+    is_number = np.frompyfunc(lambda v: isinstance(v, (int, float, np.integer, np.floating, np.bool_)), 1, 1)
+    bad = ~missing & ~np.asarray(is_number(array), dtype=bool)
     if bad.any():
         value = array[np.unravel_index(int(np.argmax(bad)), bad.shape)]
-        raise InputError(f"{name} must be numbers. {first(bad).capitalize()} holds {_plain(value)!r}.")
-    return np.where(missing, np.nan, array).astype(np.float64)
+        told = "Complex data not supported: " if isinstance(value, (complex, np.complexfloating)) else ""
+        raise InputError(f"{told}{name} must be numbers. {first(bad).capitalize()} holds {_plain(value)!r}.")
+    try:
+        return np.where(missing, np.nan, array).astype(np.float64)
+    except OverflowError:
+        raise InputError(
+            f"{name} holds a whole number beyond the range of floats. Give it as text, or scale it."
+        ) from None
 
 
 def whole_numbers(array: AnyArray, name: str, missing: int | None = None) -> AnyArray:
@@ -120,7 +129,8 @@ def whole_numbers(array: AnyArray, name: str, missing: int | None = None) -> Any
     if array.dtype.kind != "f":
         return array.astype(np.int8) if array.dtype == bool else array
     gaps = np.isnan(array)
-    bad = (gaps if missing is None else np.zeros_like(gaps)) | (~gaps & (array != np.floor(array))) | np.isinf(array)
+    bad = (gaps if missing is None else np.zeros_like(gaps)) | (~gaps & (array != np.floor(array)))
+    bad |= np.abs(array.astype(np.float64)) >= 2.0**63
     if bad.any():
         value = array[np.unravel_index(int(np.argmax(bad)), bad.shape)]
         raise InputError(f"{name} must be whole numbers. {first(bad).capitalize()} holds {_plain(value)}.")

@@ -140,12 +140,19 @@ def _whole(cells: AnyArray, missing: BoolArray, name: str) -> IntArray:
     """Return whole floats as integers."""
     if cells.dtype.kind != "f":
         return cells
+    cells = cells.astype(np.float64)
     bad = ~missing & ~(np.isfinite(cells) & (cells == np.floor(cells)))
     if bad.any():
         value = cells.flat[int(np.argmax(bad))].item()
         raise InputError(
             f"{name} must hold integers or text as class labels. {first(bad).capitalize()} holds {value}: numbers with "
             "fractions are continuous targets (kind='real'), not classes."
+        )
+    large = ~missing & (np.abs(cells) >= 2.0**63)
+    if large.any():
+        raise InputError(
+            f"{name} holds whole numbers beyond 64 bits as class labels: {first(large)} holds "
+            f"{cells[large][0].item():.6g}. Pass them as text."
         )
     return np.where(missing, 0, cells).astype(np.int64)
 

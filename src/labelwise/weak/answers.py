@@ -12,6 +12,7 @@ from scipy import sparse
 
 from labelwise.base import UNLABELED, InputError
 from labelwise.supervision import encode_classes
+from labelwise.supervision.arrays import to_numpy
 
 AnyArray = NDArray[Any]
 Ints = NDArray[np.integer[Any]]
@@ -123,7 +124,7 @@ def read_votes(votes: Any) -> Answers:
     """Return `votes`, a matrix (n, m) with -1 or None where there is no answer, as `Answers`."""
     if isinstance(votes, Answers):
         return votes
-    matrix = np.asarray(votes)
+    matrix = to_numpy(votes, "votes")[0]
     if matrix.ndim != 2:
         raise InputError(f"votes must have shape (n, m), one column for each who votes. Got shape {matrix.shape}.")
     if matrix.dtype.kind in "iu":  # -1 always abstains here, even beside a single class 1

@@ -10,9 +10,10 @@ from scipy import sparse
 from scipy.linalg import eigh
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import Card, Count, Fields, Fraction, InputError, Method
+from labelwise.rows import checked_rows
 from labelwise.supervision import infer
 from labelwise.weak.bag_trials import real_bags
 
@@ -97,7 +98,7 @@ class BagLinearRegression(RegressorMixin, Method, Fields):  # type: ignore[misc]
             Means or bags that do not fit each other or X.
         """
         self.check_fields()
-        Z = np.asarray(validate_data(self, X, None if y is None else "no_validation", dtype=np.float64))
+        Z = np.asarray(checked_rows(self, X, None if y is None else "no_validation", dtype=np.float64))
         found = infer(y, bags=np.arange(len(Z)) if bags is None else bags, kind="bags", n_rows=len(Z))
         values, bag = found.need("values"), found.need("bags")
         targets = values.reshape(len(values), -1)
@@ -132,7 +133,7 @@ class BagLinearRegression(RegressorMixin, Method, Fields):  # type: ignore[misc]
     def predict(self, X: Any) -> Floats:
         """Return targets of rows ``(n,)``, or ``(n, m)`` when y had several columns."""
         check_is_fitted(self)
-        Z = validate_data(self, X, dtype=np.float64, reset=False)
+        Z = checked_rows(self, X, dtype=np.float64, reset=False)
         return np.asarray(Z @ self.coef_.T + self.intercept_)
 
     @classmethod

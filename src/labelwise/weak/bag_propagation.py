@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from labelwise.parts.neighbour_cells import Form, grown
 from labelwise.parts.neighbours import neighbours
 
 Floats = NDArray[np.float64]
@@ -27,6 +28,14 @@ LIMIT = 40.0
 SPREAD, SLACK = 7.0, 7
 """A sum of rows is followed this many standard deviations, and so many rows, either side of its mean."""
 BLOCK = 1 << 14
+MANY = 100_000
+"""Rows of which near ones are numbered together, so that what a row is told lies in the cache."""
+LEAF = 64
+"""Rows that are numbered together."""
+SHORT = 2**31 - 1
+"""Largest number of four bytes."""
+PAIR_ROWS = 3_037_000_499
+"""Most rows whose pairs are numbers of eight bytes: its square is just below 2^63."""
 
 
 class Graph(NamedTuple):
@@ -37,17 +46,20 @@ class Graph(NamedTuple):
     start
         ``(n + 1,)``: entries ``start[i]`` to ``start[i + 1]`` are the neighbours of row i.
     other
-        The neighbour, int32.
+        The neighbour, int32 or, beyond 2^31 rows or ends of edges, int64.
     reverse
-        Where the same edge stands in the other direction, int32.
+        Where the same edge stands in the other direction, of the same type.
     coupling
         ``tanh(J / 2)``, in [0, 1).
+    rows
+        Which row each of them is, ``(n,)``; None: its number.
     """
 
     start: Ints
-    other: NDArray[np.int32]
-    reverse: NDArray[np.int32]
+    other: NDArray[np.signedinteger[Any]]
+    reverse: NDArray[np.signedinteger[Any]]
     coupling: Floats
+    rows: Ints | None = None
 
     @property
     def n_edges(self) -> int:
@@ -84,24 +96,40 @@ def similar_rows(
     rng
         For the approximate search in many rows.
     """
+    order = near_together(Z) if len(Z) >= MANY else None
+    Z = Z if order is None else Z[order]
     found = neighbours(Z, min(k, len(Z) - 1), rng=rng)
     near = np.ones(found.indices.shape, bool) if max_distance is None else found.distances <= max_distance
     rows = np.broadcast_to(np.arange(len(Z))[:, None], near.shape)[near]
-    pairs = np.unique(np.minimum(rows, found.indices[near]) * len(Z) + np.maximum(rows, found.indices[near]))
-    a, b = np.divmod(pairs, len(Z))
+    a, b = _distinct(np.minimum(rows, found.indices[near]), np.maximum(rows, found.indices[near]), len(Z))
     distance = pair_distances(Z, a, b)
     scale = length or float(np.median(distance)) if len(distance) else 1.0
-    return joined(len(Z), a, b, strength * np.exp(-distance / (scale or 1.0)))
+    return joined(len(Z), a, b, strength * np.exp(-distance / (scale or 1.0)))._replace(rows=order)
+
+
+def near_together(Z: NDArray[np.floating]) -> Ints:
+    """Return an order of the rows in which those of like direction follow each other."""
+    return np.concatenate(grown(Form(unit=True)(Z), LEAF, np.random.default_rng(0)))
+
+
+def _distinct(low: Ints, high: Ints, n: int) -> tuple[Ints, Ints]:
+    """Return every pair of row numbers once, in order."""
+    if n > PAIR_ROWS:
+        a, b = np.unique(np.stack([low, high]), axis=1)
+        return a, b
+    return np.divmod(np.unique(low * n + high), n)
 
 
 def joined(n_rows: int, a: Ints, b: Ints, strength: Floats) -> Graph:
     """Return the graph of edges between rows `a` and `b`, each pair once, with strengths J."""
     order = np.argsort(np.concatenate([a, b]), kind="stable")
-    place = np.empty(len(order), np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
+    short = max(n_rows, len(order)) <= SHORT  # half the bytes, while they suffice
+    kind: type[np.signedinteger[Any]] = np.int32 if short else np.int64
+    place = np.empty(len(order), kind)
+    place[order] = np.arange(len(order), dtype=kind)
     ends = np.bincount(np.concatenate([a, b]), minlength=n_rows).cumsum()
     reverse = place[(order + len(a)) % max(1, len(order))]
-    other = np.concatenate([b, a]).astype(np.int32)[order]
+    other = np.concatenate([b, a]).astype(kind)[order]
     coupling = np.tanh(np.concatenate([strength, strength])[order] / 2).clip(max=1 - 1e-12)
     return Graph(np.r_[0, ends], other, reverse, coupling)
 
@@ -136,30 +164,34 @@ def propagate(
     tol
         Stop when the marginals move by less, in the mean.
     """
+    bags = bags if graph.rows is None else bags[graph.rows]
     members = np.argsort(bags, kind="stable")
     ends = np.bincount(bags, minlength=len(counts)).cumsum()
     factor = np.r_[0, ends], members, np.asarray(counts, np.float64), float(weight)
-    edge, told, from_bag, tilt = (
-        np.zeros(size) for size in (len(graph.other), len(graph.other), len(bags), len(counts))
+    edge, told, from_bag, known, tilt = (
+        np.zeros(size) for size in (len(graph.other), len(graph.other), len(bags), len(bags), len(counts))
     )
     proba, change = np.full(len(bags), np.nan), np.inf
     with ThreadPoolExecutor(numba.get_num_threads()) as pool:
         for passes in range(1, iterations + 1):
-            known = summed(edge, graph.start)
             _each(pool, ends, partial(_bag_messages, known, *factor, tilt, from_bag, damping))
-            _each(pool, graph.start[1:], partial(_edge_messages, known + from_bag, *graph, edge, told, damping))
+            total = known + from_bag
+            _each(pool, graph.start[1:], partial(_edge_messages, total, *graph[:4], edge, told, known, damping))
             edge, told = told, edge
-            last, proba = proba, 1 / (1 + np.exp(-(from_bag + summed(edge, graph.start))))
+            last, proba = proba, 1 / (1 + np.exp(-(from_bag + known)))
             change = float(np.abs(proba - last).mean()) if passes > 1 else np.inf
             if change < tol:
                 break
-    return Beliefs(proba, passes, change)
+    return Beliefs(_in_place(proba, graph.rows), passes, change)
 
 
-def summed(edge: Floats, start: Ints) -> Floats:
-    """Return what the neighbours of each row tell it, added up."""
-    total = np.concatenate([[0.0], np.cumsum(edge)])
-    return np.asarray(total[start[1:]] - total[start[:-1]])
+def _in_place(values: Floats, rows: Ints | None) -> Floats:
+    """Return values in the order of the row numbers."""
+    if rows is None:
+        return values
+    result = np.empty_like(values)
+    result[rows] = values
+    return result
 
 
 def _each(pool: ThreadPoolExecutor, ends: Ints, work: Callable[[int, int], None]) -> None:
@@ -172,13 +204,20 @@ def _each(pool: ThreadPoolExecutor, ends: Ints, work: Callable[[int, int], None]
 
 
 @numba.njit(nogil=True, cache=True)
-def _edge_messages(total, start, other, reverse, coupling, edge, told, damping, first, end):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Tell rows what each neighbour thinks without them, weakened by the coupling: ``tanh(m/2) = tanh(J/2) tanh(h/2)``."""
+def _edge_messages(total, start, other, reverse, coupling, edge, told, known, damping, first, end):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Tell rows what each neighbour thinks without them, weakened by the coupling: ``tanh(m/2) = tanh(J/2) tanh(h/2)``.
+
+    ``tanh(h/2) = (E - 1) / (E + 1)`` with ``E = exp(h)``. `known` becomes what all neighbours of a row tell it.
+    """
     for i in range(first, end):
+        heard = 0.0
         for e in range(start[i], start[i + 1]):
-            h = min(max(total[other[e]] - edge[reverse[e]], -LIMIT), LIMIT)
-            x = coupling[e] * np.tanh(h / 2)
-            told[e] = damping * edge[e] + (1 - damping) * min(max(np.log((1 + x) / (1 - x)), -LIMIT), LIMIT)
+            odds = np.exp(min(max(total[other[e]] - edge[reverse[e]], -LIMIT), LIMIT))
+            x = coupling[e] * (odds - 1)
+            new = min(max(np.log((odds + 1 + x) / (odds + 1 - x)), -LIMIT), LIMIT)
+            told[e] = damping * edge[e] + (1 - damping) * new
+            heard += told[e]
+        known[i] = heard
 
 
 @numba.njit(nogil=True, cache=True)

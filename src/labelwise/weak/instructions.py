@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.cluster import KMeans
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Card, Count, Fields, InputError, Method
 from labelwise.data.tfidf import unit_rows
+from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
 
 Floats = NDArray[np.floating[Any]]
@@ -123,7 +124,7 @@ class LabellingInstructions(Method, ClassifierMixin, Fields):  # type: ignore[mi
             Lengths that differ, items with two classes, or phrases that do not fit `X`.
         """
         self.check_fields()
-        X = unit_rows(validate_data(self, X, dtype=np.float64))
+        X = unit_rows(checked_rows(self, X, dtype=np.float64))
         self.classes_, codes = encode_classes(y)
         owner = np.arange(len(X)) if items is None else np.unique(np.asarray(items), return_inverse=True)[1]
         check_rows(codes, owner, len(X))
@@ -142,7 +143,7 @@ class LabellingInstructions(Method, ClassifierMixin, Fields):  # type: ignore[mi
     def decision_function(self, X: ArrayLike) -> Floats:
         """Return the largest cosine of each row to the instructions of each class, (n, K)."""
         check_is_fitted(self)
-        X = unit_rows(validate_data(self, X, dtype=np.float64, reset=False))
+        X = unit_rows(checked_rows(self, X, dtype=np.float64, reset=False))
         return np.stack([(X @ self.queries_[name].T).max(1) for name in self.classes_.tolist()], axis=1)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:

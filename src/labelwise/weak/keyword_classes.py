@@ -146,7 +146,7 @@ class KeywordClasses(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             self.unknown_keywords_[name] = [word for word, v in zip(words, vectors, strict=True) if not v.any()]
         if not vectors.any():
             raise InputError(
-                f"no document knows a keyword of class {name!r}: {self.unknown_keywords_.get(name, [])[:5]}."
+                f"keywords: no document knows a keyword of class {name!r}: {self.unknown_keywords_.get(name, [])[:5]}."
             )
         return np.asarray(unit_rows(vectors[vectors.any(1)].mean(0, keepdims=True))[0])
 
@@ -169,7 +169,7 @@ def is_text(X: Any) -> bool:
     """Whether `X` is a sequence of texts."""
     if isinstance(X, str):
         raise InputError(f"X must be a list of texts, not one text. Got {X!r:.60}.")
-    if not hasattr(X, "__len__") or not len(X):
+    if hasattr(X, "tocsr") or not hasattr(X, "__len__") or not len(X):
         return False
     wrong = next((row for row, item in enumerate(X) if not isinstance(item, str)), None)
     if wrong == 0:

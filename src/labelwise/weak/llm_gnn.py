@@ -187,7 +187,7 @@ class LLMGNN(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         return np.asarray(self.classes_[best])
 
     def _features(self, X: Any) -> Doubles:
-        checked: Any = check_array(X, dtype=np.float64)
+        checked: Any = check_array(X, dtype=np.float64, input_name="X")
         return np.asarray(checked)
 
     def _known(self, y: ArrayLike | None, n: int) -> NDArray[Any]:

@@ -15,6 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from labelwise.base import UNLABELED, Card, Count, InputError, NonNegative, Range
 from labelwise.batch import Batch, Data, Phase, shuffled
+from labelwise.inputs import single_precision
 from labelwise.learner.template import ClassLearner
 from labelwise.weak.pasting import Objects, Pasted, objects_of, paste, plausible, segment_objects
 
@@ -93,6 +94,8 @@ class VisualBugDetector(ClassLearner):
         self.check_fields()
         if pictures.ndim != 4:
             raise InputError(f"X must be pictures (n, h, w, c). Got shape {pictures.shape}.")
+        if pictures.dtype.kind in "OUSc":
+            pictures = single_precision(pictures)
         codes, _, _ = self.read_targets(y)
         if len(codes) != len(pictures):
             raise InputError(f"X has {len(pictures)} frames but y has {len(codes)} entries: give one a frame.")

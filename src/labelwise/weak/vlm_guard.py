@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 from sklearn.base import ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import UNLABELED, Card, Count, Estimate, Fields, InputError, Method, Range
+from labelwise.rows import checked_rows
 
 Floats = NDArray[np.floating[Any]]
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
@@ -125,7 +126,7 @@ class VLMGuard(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             Labels other than -1, 0 and 1, or no unlabelled row.
         """
         self.check_fields()
-        X = validate_data(self, X, dtype=np.float64)
+        X = checked_rows(self, X, dtype=np.float64)
         marks = read_marks(y, len(X))
         mixture = X[marks == UNLABELED]
         self.classes_, self.mean_ = np.array([0, 1]), mixture.mean(0)
@@ -136,6 +137,11 @@ class VLMGuard(Method, ClassifierMixin, Fields):  # type: ignore[misc]
         self.setting_ = self._choose(mixture, X[chosen], marks[chosen]) if checked else self._unchecked()
         scores = self.score_rows(mixture)
         above = scores > np.quantile(scores, 1 - self.setting_.share)
+        if not above.any() or above.all():
+            raise InputError(
+                f"X has {len(mixture)} unlabelled rows, none of which stands out from the others along a direction: "
+                "nothing can be told apart. Give more rows, or rows that differ."
+            )
         self.estimator_ = self._learn(mixture, above.astype(int))
         self._tell(X[held], marks[held])
         return self
@@ -143,13 +149,13 @@ class VLMGuard(Method, ClassifierMixin, Fields):  # type: ignore[misc]
     def score_rows(self, X: Any) -> Floats:
         """Return how malicious each row looks by the leading directions alone, (n,); higher is worse."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_rows(self, X, dtype=np.float64, reset=False)
         return self.setting_.sign * self._score(X, self.setting_.directions)
 
     def predict_proba(self, X: Any) -> Floats:
         """Return the probabilities of harmless and malicious, (n, 2)."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
+        X = checked_rows(self, X, dtype=np.float64, reset=False)
         return np.asarray(self.estimator_.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray[np.integer[Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labelwise import catalogue
+from labelwise import catalogue, lock
 from labelwise.base import InputError
 from labelwise.learner import LanguageLearner
 from labelwise.model import Model
@@ -25,9 +25,14 @@ def withdraw(request: Request) -> tuple[Path, Certificate]:
     ------
     InputError
         For rows that are unknown, everything forgotten, a model without its table, no test rows, an output in the way; the
-        model withdrawn from is never changed.
+        model withdrawn from is never changed. `InUse` while another process writes the output.
     """
     out, method = free_place(request), _method(request.method)
+    with lock.held(out, "labelwise forget"):
+        return out, _withdrawn(out, method, request)
+
+
+def _withdrawn(out: Path, method: type, request: Request) -> Certificate:
     path = Path(request.model)
     model = load(path / "model" if (path / "model").is_dir() else path)
     if isinstance(model, LanguageLearner):
@@ -39,7 +44,7 @@ def withdraw(request: Request) -> tuple[Path, Certificate]:
             f"{request.model} holds a {type(model).__name__}, not a model of `labelwise run` or `fit`, nor a LanguageModel."
         )
     write(out, after, certificate, request, method.__name__)
-    return out, certificate
+    return certificate
 
 
 def _method(name: str) -> type:

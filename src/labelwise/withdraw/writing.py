@@ -11,9 +11,9 @@ from sklearn.base import BaseEstimator
 
 import labelwise
 from labelwise.base import InputError
+from labelwise.disk import placed, put_back
 from labelwise.persistence import save
 from labelwise.report.certificate import write_certificate
-from labelwise.rundir import placed, put_back
 from labelwise.unlearning import Certificate
 from labelwise.withdraw.request import Request
 
