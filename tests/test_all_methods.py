@@ -21,13 +21,15 @@ LONG = {
 """Methods of several stages, networks or searches, whose fits take long however light: scikit-learn's suite is slow."""
 
 
+def is_slow(name: str, check: str) -> bool:
+    """Say whether a check can wait: scikit-learn's of long methods, and those it repeats with read-only arrays."""
+    return ": sklearn " in check and (name in LONG or "_train (" in check)
+
+
 def crossed() -> list[Any]:
     """Return every check of every method; the slow ones marked."""
     checks = [(entry.name, check) for entry in catalogue.methods() for check in method_checks(entry.cls)]
-    return [
-        pytest.param(check, marks=pytest.mark.slow if name in LONG and ": sklearn " in str(check) else ())
-        for name, check in checks
-    ]
+    return [pytest.param(check, marks=pytest.mark.slow if is_slow(name, str(check)) else ()) for name, check in checks]
 
 
 @pytest.mark.filterwarnings("ignore")

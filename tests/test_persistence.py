@@ -492,13 +492,13 @@ def test_an_existing_path_is_refused_unless_it_is_a_model_to_overwrite(saved, tm
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "photos"]
 
 
-@pytest.mark.parametrize("fails", ["_write", "_put_in_place"])
+@pytest.mark.parametrize("fails", ["persistence.files._write", "disk.swap"])
 def test_a_failed_write_leaves_the_old_model(saved, monkeypatch, fails):
     def full(*_):
         raise OSError(28, "No space left on device")
 
     before = {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
-    monkeypatch.setattr(f"labelwise.persistence.files.{fails}", full)
+    monkeypatch.setattr(f"labelwise.{fails}", full)
     with pytest.raises(InputError, match="No space left on device"):
         save(Classifier(train=SHORT), saved, overwrite=True)
     assert before == {path: path.read_bytes() for path in saved.rglob("*") if path.is_file()}
@@ -509,7 +509,7 @@ def test_a_failed_last_rename_brings_the_old_model_back(saved, monkeypatch):
     real = type(saved).rename
 
     def rename(self, target):
-        if self.name.startswith(".model-") and "old" not in self.name:
+        if self.name == ".model.draft":
             raise OSError(5, "Input/output error")
         return real(self, target)
 

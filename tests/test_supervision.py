@@ -450,6 +450,8 @@ def supervision(draw: st.DrawFn) -> Targets:
     }[kind]
     if kind is Kind.CANDIDATES:
         y[0] = np.arange(k) == 0
+    if kind is Kind.MULTILABEL:
+        y[0, 0] = 1  # some label is known
     rows = len(bags) if kind.per_bag else n
     if kind in (Kind.CLASSES, Kind.SETS) and draw(st.booleans()):
         y = np.where(y == -1, None, np.array(list("abcd"), dtype=object)[y])
@@ -533,3 +535,7 @@ def test_whatever_matrix_is_passed_ends_in_targets_or_in_one_clear_sentence(n, k
         assert describe(infer(y, kind=kind, votes=y if data.draw(st.booleans()) else None))
     except InputError as error:
         assert str(error).startswith(("y", "bags", "votes")), str(error)
+
+
+def test_an_index_of_pandas_is_a_column():
+    assert infer(pd.Index([0, 1, 1])).codes.tolist() == [0, 1, 1]

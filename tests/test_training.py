@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.datasets import load_digits
+from tests import two_processes
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from labelwise import batch as batches
 from labelwise import training
 from labelwise.base import InputError
+from labelwise.batch import class_balanced
 from labelwise.learner import Classifier, Train
 from labelwise.losses import ALDR, ELR
 from labelwise.semi_supervised import FixMatch
-from labelwise.training import Phase, shuffled
+from labelwise.training import Phase, endless, shuffled
 from labelwise.unlearning import LAF
 
 X, Y = load_digits(return_X_y=True)
@@ -52,10 +62,38 @@ def test_shuffled_batches_hold_every_row_once_and_shards_share_them() -> None:
     parts = list(shuffled(rows, 5, torch.Generator().manual_seed(0)))
     assert sorted(torch.cat(parts).tolist()) == rows.tolist()
     assert [len(p) for p in parts] == [5, 5, 5, 5, 3]
-    shards = [list(shuffled(rows, 4, torch.Generator().manual_seed(0), (rank, 2))) for rank in (0, 1)]
-    together = torch.cat([*shards[0], *shards[1]]).tolist()
-    assert len(set(together)) == len(together) == 22  # one row cannot be shared equally
-    assert all(len(a) == len(b) for a, b in zip(*shards, strict=True))
+
+
+@given(n=st.integers(1, 30), size=st.integers(1, 12), processes=st.integers(2, 4))
+def test_processes_share_every_batch(n: int, size: int, processes: int) -> None:
+    rows, seed = torch.arange(n), torch.Generator().manual_seed
+    whole = list(shuffled(rows, size, seed(0)))
+    shards = [list(shuffled(rows, size, seed(0), (rank, processes))) for rank in range(processes)]
+    for batch, *parts in zip(whole, *shards, strict=True):
+        lengths = [len(part) for part in parts]
+        if len(batch) < 2 * processes:
+            assert all(torch.equal(part, batch) for part in parts)
+        else:
+            assert sorted(torch.cat(parts).tolist()) == sorted(batch.tolist())
+            assert min(lengths) >= 2 and max(lengths) - min(lengths) <= 1
+
+
+@given(n=st.integers(1, 30), size=st.integers(1, 12), processes=st.integers(1, 4))
+def test_endless_batches_never_end_and_are_shared_equally(n: int, size: int, processes: int) -> None:
+    rows = torch.arange(n)
+    shards = [
+        list(islice(endless(rows, size, torch.Generator().manual_seed(0), (rank, processes)), 2 * n))
+        for rank in range(processes)
+    ]
+    for parts in zip(*shards, strict=True):
+        lengths = {len(part) for part in parts}
+        assert len(lengths) == 1 and lengths.pop() >= 1
+        rows_of_all = torch.cat(parts).tolist()
+        apart = len(set(rows_of_all)) == len(rows_of_all) <= size
+        assert apart or all(torch.equal(part, parts[0]) for part in parts)
+    drawn = set(torch.cat([part for shard in shards for part in shard]).tolist())
+    whole = max(min(size, n) // processes, 1) * processes
+    assert n < processes or n % whole or drawn == set(range(n))
 
 
 @pytest.mark.parametrize("accumulate", [2, 5])
@@ -66,6 +104,18 @@ def test_accumulated_batches_are_one_large_batch(accumulate: int) -> None:
         X, Y
     )
     torch.testing.assert_close(weights(small), weights(large), atol=1e-5, rtol=1e-4)
+
+
+def test_more_rows_than_multinomial_takes_are_drawn_as_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = torch.tensor([2] * 900 + [0] * 90 + [5] * 10)
+    rows = torch.arange(1000) + 7
+    for limit in (2**24, 10):
+        monkeypatch.setattr(batches, "MULTINOMIAL", limit)
+        drawn = torch.cat(list(class_balanced(rows, codes, 64, torch.Generator().manual_seed(0))))
+        found = torch.bincount(codes[drawn - 7], minlength=6)
+        assert found.sum() == 1000 and found[[1, 3, 4]].sum() == 0
+        assert found[[0, 2, 5]].min() > 270  # 333 are expected, with a deviation of 15
+        assert len(set(drawn[codes[drawn - 7] == 5].tolist())) == 10
 
 
 class Interrupted(Exception):
@@ -150,17 +200,123 @@ def test_a_crash_while_writing_leaves_the_old_checkpoint(tmp_path: Path, monkeyp
     assert torch.equal(weights(resumed), weights(Classifier(train=Train(epochs=2), random_state=0).fit(X, Y)))
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains() -> None:
-    """DDP over two CPU processes with the same global batches: the same weights and the same row memory."""
+    """DDP over two CPU processes with the same global batches: the same weights and the same row memory.
+
+    The network is larger than a pipe between processes holds.
+    """
+    net = nn.Sequential(nn.Linear(64, 300), nn.ReLU(), nn.Linear(300, 10))
     settings = {"epochs": 3, "batch_size": 64, "optimizer": "sgd", "lr": 0.05, "momentum": 0.0}
     one, two = (
-        Classifier(net="linear", criterion=ELR(), train=Train(**settings, devices=n, accelerator="cpu"), random_state=0)
+        Classifier(net=net, criterion=ELR(), train=Train(**settings, devices=n, accelerator="cpu"), random_state=0)
         for n in (1, 2)
     )
     one.fit(X, Y)
     two.fit(X, Y)
     torch.testing.assert_close(weights(two), weights(one), atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(two.criterion_.memory.rows, one.criterion_.memory.rows, atol=1e-5, rtol=1e-4)
+
+
+def torchrun(out: Path, *names: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    return subprocess.run(
+        [*command, str(root / "tests" / "two_processes.py"), str(out), *names],
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        cwd=root, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of two processes under torchrun has learned, by the name of the case."""
+    out = tmp_path_factory.mktemp("two")
+    done = torchrun(out)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(out / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+def same_modules(a: dict[str, Any], b: dict[str, Any], **tolerance: float) -> None:
+    torch.testing.assert_close(a["modules"], b["modules"], **tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", two_processes.EXACT)
+def test_under_torchrun_two_processes_train_what_one_trains(name: str, by_two: list[dict[str, Any]]) -> None:
+    """The remainder of the last batch, weights, unknown labels: the mean over a batch is the mean over all its rows."""
+    one = two_processes.result(two_processes.EXACT[name])
+    for two in by_two:
+        same_modules(two[name], one, atol=1e-5, rtol=1e-4)
+        assert [row["loss"] for row in two[name]["history"]] == pytest.approx([row["loss"] for row in one["history"]])
+        assert [row.get("validation") for row in two[name]["history"]] == pytest.approx(
+            [row.get("validation") for row in one["history"]]
+        )
+    if name == "early stopping":
+        assert len(one["history"]) < 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["FixMatch, uneven parts", "CoTeaching"])
+def test_where_parts_of_batches_decide_all_processes_still_agree(name: str, by_two: list[dict[str, Any]]) -> None:
+    one = two_processes.result(two_processes.OTHER[name])
+    same_modules(by_two[0][name], by_two[1][name], atol=0.0, rtol=0.0)
+    losses = [row["loss"] for row in by_two[0][name]["history"]]
+    assert losses == [row["loss"] for row in by_two[1][name]["history"]]
+    assert losses == pytest.approx([row["loss"] for row in one["history"]], rel=0.1)
+
+
+@pytest.mark.slow
+def test_processes_that_would_not_train_the_same_are_refused(by_two: list[dict[str, Any]]) -> None:
+    for two in by_two:
+        assert "random_state: the processes drew different seeds" in two["a seed of its own"]["error"]
+        assert "the processes were given different rows" in two["other rows"]["error"]
+        assert (
+            "net of ZLossClassifier moves its weights by the rows it sees itself"
+            in (two["a layer that moves itself"]["error"])
+        )
+
+
+@pytest.mark.slow
+def test_state_that_came_to_differ_is_told(by_two: list[dict[str, Any]]) -> None:
+    for two in by_two:
+        (told,) = [text for text in two["batch normalisation"]["told"] if "normalisation" in text]
+        assert told.startswith("net_: holds state that each process made of its own part")
+        assert not any("holds state" in text for name in two_processes.EXACT for text in two[name]["told"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", [[], ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]])
+def test_the_example_of_two_processes_runs(command: list[str]) -> None:
+    script = Path(__file__).parent.parent / "examples" / "cluster" / "train_two_processes.py"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *command, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith("two processes: accuracy"), done.stderr
+    assert len(lines) == (1 if command else 3)  # under torchrun the first process alone prints
+    if not command:
+        assert float(lines[2].rpartition(" ")[2]) < 1e-3
+
+
+@pytest.mark.slow
+def test_two_processes_resume_where_the_first_was_killed(tmp_path: Path) -> None:
+    whole, cut = str(tmp_path / "whole"), str(tmp_path / "cut")
+    killed = torchrun(tmp_path, cut, STOP="1")
+    assert killed.returncode != 0 and not (tmp_path / "1.pt").exists()
+    assert torch.load(Path(cut) / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    done = torchrun(tmp_path, whole, cut)
+    assert done.returncode == 0, done.stderr
+    for rank in (0, 1):
+        found = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        same_modules(found[cut], found[whole], atol=0.0, rtol=0.0)
+        assert found[cut]["history"] == found[whole]["history"]
 
 
 def test_early_stopping_keeps_the_best_epoch() -> None:

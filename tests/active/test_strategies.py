@@ -27,7 +27,7 @@ from labelwise.active import (
     VarianceRatio,
 )
 from labelwise.active import uncertainty as u
-from labelwise.active.drawing import PlusPlus
+from labelwise.active.drawing import Limits, PlusPlus, Ranked
 from labelwise.base import InputError
 
 EVERY = [
@@ -266,3 +266,13 @@ def test_bad_pools(told, message):
     with pytest.raises(InputError, match=message):
         query = VarianceRatio() if "passes" in told else MarginQuery()
         query.select(Pool(**told), 1, filter=filter)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 40), st.booleans())
+def test_rows_come_as_if_all_had_been_sorted(seed, n, tied):
+    values = np.random.default_rng(seed).integers(0, 5, 30).astype(float)
+    ties = np.random.default_rng(seed + 1).integers(0, 3, 30).astype(float) if tied else None
+    order = list(Ranked(values, np.random.default_rng(seed), ties).order(Limits(np.arange(30), n)))
+    drawn = np.random.default_rng(seed).random(30)
+    keys = [drawn, -values] if ties is None else [drawn, -ties, -values]
+    assert order == np.lexsort(keys).tolist()

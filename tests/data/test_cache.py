@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import numpy as np
 import pandas as pd
@@ -138,6 +139,17 @@ def test_the_oldest_files_go_when_there_is_no_room(folder, monkeypatch):
         if number == 2:
             monkeypatch.setattr(cache, "LIMIT", 2 * next(folder.iterdir()).stat().st_size)
     assert len(files(folder)) == 2
+
+
+def test_what_a_kill_left_goes_after_a_day(folder):
+    folder.mkdir()
+    old, young = folder / ".new-old", folder / ".new-young"
+    for file, age in ((old, 2), (young, 0)):
+        file.write_bytes(b"half")
+        os.utime(file, (time.time() - age * 86_400,) * 2)
+    table = frame()
+    encoded(TableEncoder(columns=["size"]).fit(table), table, directory=folder)
+    assert not old.exists() and young.exists()
 
 
 def test_a_folder_that_cannot_be_written_costs_only_the_cache(tmp_path):

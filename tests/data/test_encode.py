@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import json
 import sys
 import types
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -197,9 +199,14 @@ class FakeSentenceTransformer:
     """Vectors of letter counts: enough to see who was called with what."""
 
     dimensions = 26
+    hub: ClassVar[list] = []
+    kept: ClassVar[list] = []
 
-    def __init__(self, source, device=None):
-        if not Path(source).is_dir():
+    def __init__(self, source, device=None, trust_remote_code=True, local_files_only=False):
+        assert not trust_remote_code
+        if not local_files_only and source in self.hub:
+            self.kept.append(source)
+        if not Path(source).is_dir() and source not in self.kept:
             raise OSError(f"{source} is not a model")
         self.source = source
 
@@ -253,6 +260,36 @@ def test_another_model_under_the_same_name_is_noticed(sentence_transformers, tmp
 def test_a_model_that_is_not_there(sentence_transformers, model, message):
     with pytest.raises(InputError, match=message):
         TextEncoder(model=model).fit(pd.DataFrame({"text": TEXTS}))
+
+
+def test_only_fitting_downloads_a_model_and_never_its_code(sentence_transformers, monkeypatch):
+    """A file that a stranger made may name any model."""
+    frame = pd.DataFrame({"text": ["aab", "b"]})
+    monkeypatch.setattr(FakeSentenceTransformer, "hub", ["somebody/model"])
+    monkeypatch.setattr(FakeSentenceTransformer, "kept", [])
+    encoder = TextEncoder(model="somebody/model").fit(frame)
+    assert encoder.transform(frame).shape == (2, 26), "it is on this machine now"
+    FakeSentenceTransformer.kept.clear()
+    encode_text._sentence_model.cache_clear()
+    with pytest.raises(InputError, match="Only fitting downloads"):
+        encoder.transform(frame)
+    assert FakeSentenceTransformer.kept == []
+
+
+@pytest.mark.parametrize("kind", ["os.system", "mine.Module", "", None, {"a": 1}])
+def test_a_folder_with_classes_of_its_own_is_refused(sentence_transformers, tmp_path, kind):
+    (tmp_path / "modules.json").write_text(
+        json.dumps([{"type": "sentence_transformers.models.Pooling"}, {"type": kind}])
+    )
+    with pytest.raises(InputError, match="not part of sentence-transformers"):
+        TextEncoder(model=str(tmp_path)).fit(pd.DataFrame({"text": TEXTS}))
+
+
+@pytest.mark.parametrize("content", ["[1]", "{", "[{}]", "[" * 100_000])
+def test_a_folder_with_a_damaged_list_of_modules_is_refused(sentence_transformers, tmp_path, content):
+    (tmp_path / "modules.json").write_text(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        TextEncoder(model=str(tmp_path)).fit(pd.DataFrame({"text": TEXTS}))
 
 
 def test_a_model_needs_the_package(monkeypatch):

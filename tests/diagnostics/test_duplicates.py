@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelwise.diagnostics import NearDuplicates
-from labelwise.diagnostics.duplicates import chance_pairs, equal_rows, equal_texts
+from labelwise.diagnostics.duplicates import chance_pairs, equal_texts
 from labelwise.parts.neighbours import Neighbours
+from labelwise.parts.row_hashes import equal_rows
 
 
 @settings(max_examples=30, deadline=None)

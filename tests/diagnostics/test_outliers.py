@@ -79,3 +79,16 @@ def test_open_set_share_is_covered(share):
     found = OpenSetShare(random_state=0).measure(labelled, pool)
     assert found.low <= share <= found.high + 0.02
     assert abs(found.value - share) < 0.04
+
+
+def test_an_unfilled_list_of_neighbours_spoils_nothing():
+    """An approximate search marks neighbours it did not find by -1, infinitely far."""
+    Z = np.random.default_rng(0).normal(size=(500, 6))
+    Z[0] = 30
+    graph = neighbours(Z, 10, metric="euclidean")
+    usual = dimension(graph.distances)
+    graph.distances[0, -1], graph.indices[0, -1] = np.inf, -1
+    assert dimension(graph.distances) == pytest.approx(usual, rel=0.02)
+    found = NeighbourOutliers().measure(Z, graph=graph)
+    assert np.isfinite(found.score).all()
+    assert 0 in found.rows

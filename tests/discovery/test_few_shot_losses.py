@@ -149,7 +149,7 @@ def test_unpg_of_one_class_has_no_pairs_and_extremes_are_finite():
 def test_arcface_falls_with_the_angle_everywhere():
     angles = torch.linspace(0.01, math.pi - 0.01, 200, dtype=torch.float64)
     z, W = torch.stack([angles.cos(), angles.sin()], 1), torch.tensor([[1.0, 0.0], [0.0, -1.0]], dtype=torch.float64)
-    margin = UNPG("arcface", margin=0.5)._with_margin(z @ W.T, torch.zeros(200, dtype=torch.long))[:, 0]
+    margin = UNPG("arcface", margin=0.5)._with_margin((z @ W.T)[:, 0])
     assert (margin.diff() < 0).all()
 
 
@@ -173,3 +173,10 @@ def test_the_diagnostic_ranks_embeddings_and_knows_chance():
     assert "tell classes" in str(scores[2]) and "no classes" in str(scores[0])
     with pytest.raises(InputError, match="Z must"):
         NeighbourSeparation().measure(noise[:5], y)
+
+
+@pytest.mark.parametrize("code", [-1, 4])
+@pytest.mark.parametrize("head", ["cosface", "arcface"])
+def test_unpg_refuses_codes_of_no_class(head, code):
+    with pytest.raises((IndexError, RuntimeError), match="out of bounds"):
+        UNPG(head)(torch.randn(3, 5), torch.randn(4, 5), torch.tensor([0, code, 1]))

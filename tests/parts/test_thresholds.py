@@ -26,7 +26,7 @@ def best_f1(p, y):
 
 
 @given(SEEDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_threshold_reaches_a_larger_f1(seed):
     p, y = drawn(seed, places=1)  # many ties
     each, together = label_thresholds(p, y, shrinkage=0), label_thresholds(p, y, "micro f1")
@@ -42,7 +42,7 @@ def test_no_threshold_reaches_a_larger_f1(seed):
 
 
 @given(SEEDS, st.floats(0.1, 10))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_no_threshold_costs_less(seed, ratio):
     p, y = drawn(seed, places=1)
     thresholds = label_thresholds(p, y, "cost", costs=(ratio, 1.0), shrinkage=0)

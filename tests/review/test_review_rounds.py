@@ -211,6 +211,7 @@ def test_a_claim_that_comes_to_nothing_leaves_nothing(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
+import shutil
 from pathlib import Path
 from labelwise import rundir
 from labelwise.review import store
@@ -225,7 +226,7 @@ def dying(real):
         return real(*args, **kwargs)
     return call
 
-for owner, name in ((Path, "rename"), (Path, "unlink"), (os, "replace"), (rundir.shutil, "rmtree")):
+for owner, name in ((Path, "rename"), (Path, "unlink"), (os, "replace"), (shutil, "rmtree")):
     setattr(owner, name, dying(getattr(owner, name)))
 directory = rundir.RunDirectory(sys.argv[1])
 with directory.claimed():

@@ -277,3 +277,15 @@ def test_the_token_stays_with_the_run_and_with_its_owner(tmp_path: Path) -> None
         file.write_bytes(damaged)
         assert len(server.token_of(tmp_path)) == 32
     assert len(server.token_of(tmp_path / "nowhere")) == 32
+
+
+def test_a_decision_without_room_on_the_disk_is_refused_and_the_page_goes_on(
+    client: TestClient, review: Review
+) -> None:
+    row = int(review.cards.rows[0])
+    given = {"row": row, "annotator": "Ann", "action": "skip"}
+    review.store._connection.execute("PRAGMA query_only=1")  # as a disk that refuses writes
+    refused(client.post("/api/decisions", json=given), 507, "nothing was kept of this", "make room")
+    review.store._connection.execute("PRAGMA query_only=0")
+    assert client.post("/api/decisions", json=given).status_code == 200
+    assert [one.row for one in review.store.live()] == [row]

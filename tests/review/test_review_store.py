@@ -111,7 +111,7 @@ def test_several_decisions_are_written_all_or_none(tmp_path: Path) -> None:
 
 def test_only_one_holds_the_decisions(tmp_path: Path) -> None:
     with Store(tmp_path, holder="a review page at http://127.0.0.1:5/"):
-        told = rf"in use by a review page at http://127.0.0.1:5/ \(process {os.getpid()}\)"
+        told = rf"in use by a review page at http://127.0.0.1:5/ \(process {os.getpid()} on .*, since .*\)"
         with pytest.raises(InUse, match=told):
             Store(tmp_path)
         other = f"from labelwise.review.store import Store; Store({str(tmp_path)!r})"

@@ -89,7 +89,13 @@ def test_domains_beside_a_pool() -> None:
 
 @pytest.mark.parametrize(("size", "processes"), [(5, 2), (1, 2), (4, 3), (7, 2)])
 def test_labelled_batches_come_for_any_number_of_processes(size: int, processes: int) -> None:
-    for rank in range(processes):
-        batches = endless(torch.arange(9), size, torch.Generator().manual_seed(0), (rank, processes))
-        lengths = {len(next(batches)) for _ in range(20)}
-        assert lengths == {max(1, size // processes)}
+    shards = [
+        endless(torch.arange(9), size, torch.Generator().manual_seed(0), (rank, processes)) for rank in range(processes)
+    ]
+    for _ in range(20):
+        parts = [next(shard) for shard in shards]
+        given = torch.cat(parts)
+        assert {len(part) for part in parts} == {len(parts[0])}
+        if len(parts[0]) >= 2:  # enough for batch normalisation: shared out, or worked on by all
+            shared = len(given.unique()) == len(given)
+            assert shared or all(torch.equal(part, parts[0]) for part in parts)

@@ -43,7 +43,7 @@ def followed(model, stream, batch=50):
     return (np.concatenate([model.predict(stream.X[i : i + batch]) for i in parts]) == stream.y).mean()
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", STREAMS)
 def test_never_more_than_a_point_below_the_unadapted_model(kind, seed):
     for method in (NormAdapt, TENT, PriorTracker):

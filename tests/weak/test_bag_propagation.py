@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labelwise.weak.bag_propagation import joined, pair_distances, propagate, similar_rows, summed
+from labelwise.weak import bag_propagation
+from labelwise.weak.bag_propagation import joined, pair_distances, propagate, similar_rows
 
 SEEDS = st.integers(0, 10**6)
 
@@ -182,9 +183,35 @@ def test_an_edge_stands_once_and_the_reverse_of_the_reverse_is_itself():
 def test_rows_that_no_neighbour_is_near_enough_to_stand_alone():
     graph = similar_rows(np.array([[1.0, 0], [1, 0.01], [0, 1], [-1, 0]]), 2, 1.0, max_distance=0.1)
     assert graph.n_edges == 1
-    assert summed(np.array([2.0, 2.0]), graph.start).tolist() == [2, 2, 0, 0]
+    assert np.diff(graph.start).tolist() == [1, 1, 0, 0]
 
 
 def test_equal_rows_are_joined_with_full_strength():
     graph = similar_rows(np.ones((6, 2)), 2, 3.0)
     np.testing.assert_allclose(graph.coupling, np.tanh(1.5))
+
+
+@pytest.mark.parametrize("limit", ["SHORT", "PAIR_ROWS"])
+def test_numbers_too_long_for_their_type_take_a_longer_one(limit, monkeypatch):
+    Z = np.random.default_rng(0).normal(size=(60, 2))
+    short = similar_rows(Z, 4, 1.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(bag_propagation, limit, 10)
+        long = similar_rows(Z, 4, 1.0)
+    assert short.other.dtype == np.int32 and long.other.dtype == (np.int64 if limit == "SHORT" else np.int32)
+    np.testing.assert_equal(tuple(long), tuple(short))
+
+
+def test_rows_numbered_by_nearness_are_told_the_same(monkeypatch):
+    """Many rows are renumbered so that near ones lie together; nobody outside sees it."""
+    rng = np.random.default_rng(0)
+    truth = rng.integers(0, 2, 700)
+    Z = np.c_[3 * truth - 1.5, 3 - 2 * truth] + rng.normal(size=(700, 2))
+    bags = rng.permutation(700) // 7
+    counts = np.bincount(bags, truth).astype(float)
+    plain = propagate(similar_rows(Z, 5, 1.0), bags, counts, 10.0, iterations=20, tol=0)
+    monkeypatch.setattr("labelwise.weak.bag_propagation.MANY", 500)
+    graph = similar_rows(Z, 5, 1.0)
+    assert graph.rows is not None and (np.sort(graph.rows) == np.arange(700)).all()
+    sorted_ = propagate(graph, bags, counts, 10.0, iterations=20, tol=0)
+    np.testing.assert_allclose(sorted_.proba, plain.proba, atol=1e-9)

@@ -123,13 +123,13 @@ def test_bad_input():
         ({"sport": ["match"]}, texts, "at least two classes"),
         ({"sport": ["match"], "travel": []}, texts, "keywords of class 'travel'"),
         ({"sport": ["match"], "travel": ["hotel", 3]}, texts, "keywords of class 'travel'"),
-        (good, "one text", "not one text"),
+        (good, "one text", "X is a str"),
         (good, [*texts, 5], "Row 120 is 5"),
         (good, np.ones((5, 3)), "are words, but X holds vectors"),
         (vectors, [[np.nan, 1, 2]], "finite vectors"),
         (vectors, np.ones((4, 2)), r"vectors \(k, 2\)"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises((InputError, TypeError), match=told):
             Lbl2Vec(keywords=keywords).fit(X)
     with pytest.raises(InputError, match="one vector a text"):
         Lbl2TransformerVec(keywords=good, encoder=lambda texts: np.ones(3)).fit(texts)
