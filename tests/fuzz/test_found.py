@@ -26,7 +26,7 @@ from labelwise.data.exchange import read_answers
 from labelwise.data.roles import resolve_roles
 from labelwise.imbalanced import SP2OT
 from labelwise.learner import Classifier, MultiLabelClassifier, Regressor, Train
-from labelwise.losses import ELR, CrossEntropy, SquaredError
+from labelwise.losses import ELR, CrossEntropy, SquaredError, TaylorSoftmax
 from labelwise.noisy import NormalizedLogisticRegression
 from labelwise.parts import multilabel_measures as measures
 from labelwise.parts.tokens import HashTokenizer
@@ -166,7 +166,7 @@ def test_frames_whose_columns_are_numbered_are_read_by_column():
 
 @pytest.mark.parametrize("y", ["words", [[1], [1, 2]], {"a": 1}, np.full(12, b"a"), np.arange(12) * 1j])
 def test_targets_that_are_no_numbers_are_refused(y):
-    with pytest.raises(InputError, match=r"^y"):
+    with pytest.raises(InputError, match=r"^(Complex data not supported: )?y"):
         Regressor(train=BRIEF).fit(X, y)
 
 
@@ -322,3 +322,9 @@ def harness(tmp_path_factory):
 def test_readers_keep_their_promise(harness, number):
     for target in range(len(readers.TARGETS)):
         harness(bytes([target, *((7 * target + 13 * number + 31 * place) % 256 for place in range(40))]))
+
+
+@pytest.mark.parametrize("columns", [0, 1])
+def test_a_code_beyond_the_columns_is_refused_by_losses_of_sums(columns):
+    with pytest.raises(InputError, match="codes from -1 to"):
+        TaylorSoftmax()(torch.zeros(1, columns), torch.tensor([1]))

@@ -113,7 +113,7 @@ def test_files_and_threads_give_the_same(rule, tmp_path, monkeypatch):
     np.save(tmp_path / "proba.npy", proba)
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
     monkeypatch.setattr(blocks, "SMALL_BYTES", 0)
-    monkeypatch.setattr(blocks, "n_cores", lambda: 3)
+    monkeypatch.setattr(blocks, "cores", lambda: 3)
     monkeypatch.setattr(blocks.row_blocks, "__defaults__", (1000,))
     assert len(blocks.row_blocks(proba)) > 100
     assert np.array_equal(finder.find_issues(y, proba), flags)

@@ -89,7 +89,7 @@ def test_blocks_cover_every_row_once(n, width, n_bytes):
 
 @pytest.mark.parametrize("n_bytes", [0, blocks.SMALL_BYTES])
 def test_all_work_is_done_and_errors_come_through(n_bytes, monkeypatch):
-    monkeypatch.setattr(blocks, "n_cores", lambda: 3)
+    monkeypatch.setattr(blocks, "cores", lambda: 3)
     done = np.zeros(100, int)
     blocks.run_all(lambda i: done.__setitem__(i, done[i] + 1), range(100), n_bytes)
     assert (done == 1).all()

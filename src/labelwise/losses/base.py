@@ -25,6 +25,8 @@ class Loss(Method, nn.Module):
     """Whether real targets must have the shape of the logits."""
     reads_sets = False
     """Whether labels may be -1 for unknown, and whole numbers of two dimensions: codes padded with -1, or a label each."""
+    reads_one_column = False
+    """Whether one score may stand for two classes, 0 and 1, and each column of labels for one such pair."""
     unknown: str = "left out"
     """What several labels a row do with an entry of -1: ``left out`` (its score moves nothing), taken as ``negative``, or
     ``used`` without a value (its score counts, the same whatever the truth behind it)."""
@@ -157,7 +159,7 @@ def check_tensors(cls: type[Loss], logits: Any, y: Any, index: Any) -> None:
         return  # told by `Loss.check`, which a loss may have of its own
     if "classes" in _reads(cls):
         soft = y.is_floating_point() or "multilabel" in _reads(cls)
-        _check_codes(name, logits, y, soft=soft, sets=cls.reads_sets and not y.is_floating_point())
+        _check_codes(cls, logits, y, soft=soft, sets=cls.reads_sets and not y.is_floating_point())
     elif (cls.elementwise or _reads(cls) == {"multilabel"}) and y.shape != logits.shape:
         raise InputError(f"y: {name} reads targets of the logits' shape {tuple(logits.shape)}. Got {tuple(y.shape)}.")
 
@@ -174,7 +176,8 @@ def check_weight(cls: type[Loss], logits: Tensor, weight: Any) -> None:
         )
 
 
-def _check_codes(name: str, logits: Tensor, y: Tensor, *, soft: bool, sets: bool) -> None:
+def _check_codes(cls: type[Loss], logits: Tensor, y: Tensor, *, soft: bool, sets: bool) -> None:
+    name = cls.__name__
     if y.ndim > 1 and not sets:
         if y.shape != logits.shape or not soft:
             raise InputError(
@@ -186,7 +189,8 @@ def _check_codes(name: str, logits: Tensor, y: Tensor, *, soft: bool, sets: bool
         raise InputError(f"y: {name} reads class codes, whole numbers. Got {y.dtype}.")
     if len(y) and y.device.type == "cpu":
         low, high = (int(end) for end in torch.aminmax(y))
-        least, most = (-1, max(1, logits.shape[1] - 1)) if sets else (0, logits.shape[1] - 1)
+        yes_or_no = cls.reads_one_column and (logits.shape[1] == 1 or y.ndim == 2)
+        least, most = -1 if sets else 0, 1 if yes_or_no else logits.shape[1] - 1
         if low < least or high > most:
             wrong = low if low < least else high
             raise InputError(f"y: {name} reads codes from {least} to {most}, a column of logits each. Got {wrong}.")

@@ -62,6 +62,7 @@ class SelfAdjustingDice(Loss):
     """
 
     reads_sets = True
+    reads_one_column = True
     card = Card(
         paper=59, year=2020, kind="loss", handles=frozenset({"imbalance"}),
         reference="Li et al., Dice Loss for Data-imbalanced NLP Tasks, ACL 2020.",
