@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labelwise import disk, lock
-from labelwise.base import InputError
+from labelwise.base import InputError, understood
 from labelwise.review.store import FILE, Store, has_decisions
 
 if TYPE_CHECKING:
     import pandas as pd
 
+RUN = "a directory that `labelwise run` wrote, as it wrote it"
+"""What is accepted where a run is read, for messages."""
 STATE = "command.json"
 SCRATCH = ("race", "work")
 """Folders of a run that is under way, to go on from; a complete run has none."""
@@ -263,3 +265,23 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return None
     return value
+
+
+def read_info(run: str | Path) -> dict[str, Any]:
+    """Return a complete run's run.json; a replacement that was killed midway is completed first.
+
+    Raises
+    ------
+    InputError
+        Where there is none, or it is not of the form that a run has.
+    """
+    recover(run)
+    file = Path(run) / "run.json"
+    if not file.is_file():
+        raise InputError(
+            f"{run} is no complete run: it has no run.json. Give the directory that `labelwise run` wrote."
+        )
+    with understood(file, RUN):
+        info: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        info["data"].get("classes")
+    return info

@@ -7,7 +7,6 @@ and puts the answers in the place of its labels. Rows a person has decided, conf
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -19,13 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.base import InputError
+from labelwise.base import InputError, understood
 from labelwise.data.exchange import read_answers
 from labelwise.job import Job
 from labelwise.review.cards import ABOUT_LABELS
 from labelwise.review.consensus import decided_rows
 from labelwise.review.store import Store, has_decisions, now
-from labelwise.rundir import recover
+from labelwise.rundir import RUN, read_info, recover
 from labelwise.supervision import Targets
 
 if TYPE_CHECKING:
@@ -65,7 +64,12 @@ def reopen(run: str | Path, files: Sequence[str | Path] = (), **changes: Any) ->
         If the run's table was in memory or is gone, an argument differs, its review page is open, or there is no new answer.
     """
     run = Path(run)
-    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    info = read_info(run)
+    with understood(run, RUN):
+        return _next_round(run, info, files, changes)
+
+
+def _next_round(run: Path, info: dict[str, Any], files: Sequence[str | Path], changes: dict[str, Any]) -> Job:
     if info["data"].get("task") == "multi-label":
         raise InputError(
             f"--resume: {run} is complete, and rows with several labels take no answers. Correct the label columns of the "
@@ -112,12 +116,13 @@ def _command(run: Path, info: dict[str, Any], changes: dict[str, Any]) -> dict[s
 def job_of(run: str | Path) -> Job:
     """Return the job of a complete run as it was, with the answers it knew."""
     run = Path(run)
-    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    info = read_info(run)
     kept = _kept(run)
-    return replace(
-        Job(**_command(run, info, {})), out=str(run), answers=kept if len(kept) else None,
-        fingerprint=info["data"].get("fingerprint"),
-    )  # fmt: skip
+    with understood(run, RUN):
+        return replace(
+            Job(**_command(run, info, {})), out=str(run), answers=kept if len(kept) else None,
+            fingerprint=info["data"].get("fingerprint"),
+        )  # fmt: skip
 
 
 def trusting(targets: Targets, answers: pd.DataFrame | None) -> Targets:

@@ -21,6 +21,7 @@ from tests.fuzz.coverage.mutate import Bytes, bytes_changed, tree_changed
 from tests.report.fixture import make_run
 
 from labelwise.base import InputError
+from labelwise.cli.chosen import considered
 from labelwise.data import read_table
 from labelwise.data.exchange import read_answers
 from labelwise.data.roles import resolve_roles
@@ -34,6 +35,7 @@ from labelwise.report import write_report
 from labelwise.review.cards import read_cards
 from labelwise.review.store import Store
 from labelwise.rows import LARGEST, plain_rows
+from labelwise.session import job_of, reopen
 from labelwise.shift import DDFA
 from labelwise.supervision import encode_classes, infer
 from labelwise.supervision.beside import row_names, row_numbers, row_weights
@@ -76,12 +78,18 @@ def test_exports_of_other_types_are_refused(tmp_path, content):
         read_answers(file)
 
 
-@pytest.mark.parametrize("change", [{"data": 3}, {"data": None, "audit": []}, {"audit": {"findings": 7}}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"data": 3}, {"data": None, "audit": []}, {"audit": {"findings": 7}}, {"command": 3}, {"command": {}},
+        {"rounds": 3}, {"advice": {"considered": 3}},
+    ],
+)  # fmt: skip
 def test_run_directories_of_other_types_are_refused_or_shown(tmp_path, change):
     run = make_run(tmp_path / "run", "tiny")
     info = json.loads((run / "run.json").read_text()) | change
     (run / "run.json").write_text(json.dumps(info))
-    for use in (write_report, read_cards):
+    for use in (write_report, read_cards, reopen, job_of, considered):
         try:
             use(run)
         except InputError as error:

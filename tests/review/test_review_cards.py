@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from labelwise.base import InputError
-from labelwise.review.cards import Cards, read_cards, read_info, spelled
+from labelwise.review.cards import Cards, read_cards, spelled
 from labelwise.review.consensus import DISPUTED, NOT_DECIDED, SKIPPED, majority
 from labelwise.review.desk import Review
 from labelwise.review.material import Material, most_probable, thumbnail
 from labelwise.review.store import Decision
 from labelwise.review.tally import Tally
+from labelwise.rundir import read_info
 from labelwise.session import job_of
 
 

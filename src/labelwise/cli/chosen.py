@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from labelwise.base import InputError
+from labelwise.base import InputError, understood
+from labelwise.rundir import RUN, read_info
 
 COLUMNS = ["method", "room", "raced", "why"]
 
@@ -32,11 +32,12 @@ def considered(run: str | Path, import_paths: Collection[str] | None = None) -> 
     file = Path(run) / "run.json"
     if not file.is_file():
         raise InputError(f"--run: {run} holds no run. Name a directory that `labelwise run` wrote.")
-    advice: dict[str, Any] | None = json.loads(file.read_text(encoding="utf-8")).get("advice")
+    advice: dict[str, Any] | None = read_info(run).get("advice")
     if advice is None or "considered" not in advice:
         why = "was an audit only, without a race" if advice is None else "is older, and does not tell why methods raced"
         raise InputError(f"--run: {run} {why}. Start a new run with `labelwise run`.")
-    table = pd.DataFrame(advice["considered"], columns=COLUMNS)
+    with understood(file, RUN):
+        table = pd.DataFrame(advice["considered"], columns=COLUMNS)
     if import_paths is None:
         return table
     paths = "labelwise." + table["room"] + "." + table["method"]

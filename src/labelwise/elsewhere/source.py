@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as jsonlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.base import InputError
+from labelwise.base import InputError, understood
 from labelwise.data import read_table
 from labelwise.model import Model
+from labelwise.rundir import RUN, read_info
 
 Doubles = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -53,7 +53,9 @@ def out_of_fold(fitted: Model, run: Path) -> Source:
 
 def _rows_of_run(fitted: Model, run: Path, n_rows: int) -> tuple[NDArray[Any] | None, str]:
     """Return the run's encoded rows, or why they cannot be compared."""
-    command = jsonlib.loads((run / "run.json").read_text(encoding="utf-8"))["command"]
+    info = read_info(run)
+    with understood(run, RUN):
+        command = dict(info["command"])
     table = Path(str(command.get("source")))
     if not table.exists():
         return None, f"The run's table {table} is gone, so the rows themselves were not compared."

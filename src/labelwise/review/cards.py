@@ -5,7 +5,6 @@ All cards are held as columns, so that a hundred thousand of them are opened in 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,15 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labelwise.base import InputError, understood
-from labelwise.rundir import recover
+from labelwise.base import understood
+from labelwise.rundir import RUN, read_info
 
 LABEL_ERRORS, QUERY = "label errors", "query"
 ABOUT_LABELS = frozenset({LABEL_ERRORS, "conflicting labels", "annotators"})
 """Findings whose rows are cards; rows of others are where a label is suggested."""
 EVEN = 0.5
 """Chance that a label is wrong where nothing better is known: copies of which one must be."""
-RUN = "a directory that `labelwise run` wrote, as it wrote it"
 COLUMNS = ["row", "kind", "given", "suggested", "confidence", "expected_precision", "reason", "preview"]
 Objects = NDArray[np.object_]
 
@@ -106,26 +104,6 @@ class Cards:
         parts = self.table[["preview", "given", "suggested"]].fillna("")
         text = self.table["row"].astype(str).str.cat(parts, sep="\n").str.lower()
         return pa.array(text, type=pa.large_string())
-
-
-def read_info(run: str | Path) -> dict[str, Any]:
-    """Return a complete run's run.json.
-
-    Raises
-    ------
-    InputError
-        Where there is none.
-    """
-    recover(run)
-    file = Path(run) / "run.json"
-    if not file.is_file():
-        raise InputError(
-            f"{run} is no complete run: it has no run.json. Give the directory that `labelwise run` wrote."
-        )
-    with understood(file, RUN):
-        info: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        info["data"].get("classes")
-    return info
 
 
 def read_cards(run: str | Path, info: dict[str, Any] | None = None) -> Cards:

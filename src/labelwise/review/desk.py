@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from labelwise.base import InputError
 from labelwise.data.naming import nearest
-from labelwise.review.cards import LABEL_ERRORS, QUERY, read_cards, read_info, test_rows
+from labelwise.review.cards import LABEL_ERRORS, QUERY, read_cards, test_rows
 from labelwise.review.material import READING, Material
 from labelwise.review.store import ACTIONS, Decision, Store
 from labelwise.review.tally import STATES, Tally
+from labelwise.rundir import read_info
 
 MOST_CARDS, MOST_CLASSES, LONGEST_NAME, LONGEST_LABEL = 500, 10_000, 60, 1_000
 LONGEST_LOOK = 3600.0
