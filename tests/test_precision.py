@@ -10,10 +10,6 @@ import pytest
 from labelwise import catalogue
 from labelwise.checks.trials import light, trial_of
 
-APART = {
-    "OneVsRestLinear": "158 of 3,600 steep probabilities differ, 17 with a hundredth of the tolerance; unexplained",
-}
-"""Estimators known to answer otherwise in single precision, and what is known of why. One that comes to agree fails here."""
 EXACT = 1e-4
 """Probabilities differ by less."""
 NEAR = 1e-2
@@ -29,13 +25,7 @@ def is_trained(cls: type[Any]) -> bool:
 def estimators() -> list[Any]:
     """Return the estimators that train no network; those that do turn their rows into float32 first."""
     found = [entry for entry in catalogue.methods() if entry.kind not in ("loss", "part") and not is_trained(entry.cls)]
-    return [pytest.param(entry.cls, id=entry.name, marks=marks(entry.cls)) for entry in found]
-
-
-def marks(cls: type[Any]) -> list[Any]:
-    """Return the marks of an estimator's test."""
-    known = APART.get(cls.__name__)
-    return [pytest.mark.xfail(strict=True, reason=known)] if known else []
+    return [pytest.param(entry.cls, id=entry.name) for entry in found]
 
 
 def answers(model: Any, X: Any) -> dict[str, Any]:

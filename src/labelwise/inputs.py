@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import validate_data
 
 from labelwise.base import InputError
+from labelwise.parts.moments import centre_and_scale
 from labelwise.parts.subwords import SubwordTokenizer
 from labelwise.parts.tokens import HashTokenizer, Vocabulary
 
@@ -46,9 +47,7 @@ class Inputs:
         self.shape = (*rows.shape[1:], self.tokenizer.vocabulary) if self.modality == "tokens" else rows.shape[1:]
         if self.standardize and self.modality in ("vectors", "series"):
             axes = (0,) if self.modality == "vectors" else (0, 2)
-            self.center = rows.mean(axes, keepdims=True, dtype=np.float64).astype(np.float32)
-            spread = rows.std(axes, keepdims=True, dtype=np.float64)
-            self.scale = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+            self.center, self.scale = (part.astype(np.float32) for part in centre_and_scale(rows, axes))
         return self._standardized(rows)
 
     def transform(self, X: Any) -> NDArray[Any]:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from labelwise.base import Count, Fields, InputError, Method, Range
 from labelwise.inputs import check_texts, modality_of
+from labelwise.parts.moments import centre_and_scale
 from labelwise.parts.multilabel_measures import NO_LABEL, as_matrix, hits, is_sparse, precision_at_k
 from labelwise.parts.sparse_labels import SparseLabels, read_labels
 from labelwise.parts.top_calibration import TopCalibration, fit_top_calibration
@@ -180,9 +181,8 @@ class ExtremeClassifier(ClassifierMixin, Method, Fields):  # type: ignore[misc]
             validate_data(self, X, None)  # raises the standard message for a missing y
         rows = checked_rows(self, X, accept_sparse="csr", dtype=[np.float64, np.float32])
         if not is_sparse(rows):
-            self.center_ = rows.mean(0)
-            spread = rows.std(0)
-            self.scale_ = np.where(spread > 1e-12, spread, 1.0) * np.sqrt(rows.shape[1])
+            centre, scale = centre_and_scale(rows)
+            self.center_, self.scale_ = centre[0], scale[0] * np.sqrt(rows.shape[1])
         return self._scaled(rows)
 
     def _rows(self, X: Any) -> Any:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from labelwise.base import InputError
 from labelwise.inputs import Inputs
+from labelwise.parts.moments import centre_and_scale
 
 
 class TextSeries:
@@ -85,9 +86,7 @@ class TextSeriesInputs(Inputs):
         self.layout = (self.tokenizer.length, *X.series.shape[1:])
         known = X.series[~np.isnan(X.series).any((1, 2))].astype(np.float64)
         if len(known):
-            spread = known.std((0, 2), keepdims=True)
-            self.center = known.mean((0, 2), keepdims=True).astype(np.float32)
-            self.scale = np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+            self.center, self.scale = (part.astype(np.float32) for part in centre_and_scale(known, (0, 2)))
         return self._packed(X)
 
     def transform(self, X: Any) -> NDArray[Any]:

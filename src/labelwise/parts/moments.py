@@ -40,6 +40,21 @@ def scale_of(found: Columns) -> Scale:
     return Scale(found.mean.astype(np.float32), factor.astype(np.float32))
 
 
+def centre_and_scale(X: NDArray[np.floating], axes: int | tuple[int, ...] = 0) -> tuple[Doubles, Doubles]:
+    """Return mean and standard deviation over `axes`, which are kept with length 1; the deviation of what is constant is 1.
+
+    Constant means that all values are equal: the deviation computed of them is rounding, and to divide by it would blow up
+    whatever differs later.
+
+    >>> centre_and_scale(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, 5.0]], dtype=np.float32))[1].round(3)
+    array([[1.   , 1.633]])
+    """
+    mean = X.mean(axes, keepdims=True, dtype=np.float64)
+    deviation = X.std(axes, keepdims=True, dtype=np.float64)
+    varies = X.max(axes, keepdims=True) > X.min(axes, keepdims=True)
+    return mean, np.where(varies & (deviation > 0), deviation, 1.0)
+
+
 def columns(X: NDArray[np.floating] | Rows, work: Work | None = None, step: str = "columns") -> Columns:
     """Go once through finite features (n, d) and return what their columns are like.
 

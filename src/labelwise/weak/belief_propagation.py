@@ -18,6 +18,7 @@ from labelwise.learner import ClassLearner, Train
 from labelwise.nets.base import check_network
 from labelwise.nets.dense import MLP
 from labelwise.parts.bags import bag_mean
+from labelwise.parts.moments import centre_and_scale
 from labelwise.parts.out_of_fold import fit_codes, predict_all
 from labelwise.supervision import encode_classes, read_proportions
 from labelwise.training import Batch, Data, LossValue, Phase
@@ -284,6 +285,6 @@ class BeliefPropagation(ClassifierMixin, Method, Fields):  # type: ignore[misc]
 
 def standardised(X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return columns of mean 0 and spread 1; those that hold 0 and 1 only, or one value, keep their scale."""
-    centre, spread = X.mean(0, dtype=np.float64), X.std(0, dtype=np.float64)
-    kept = ((X == 0) | (X == 1)).all(0) | (spread < 1e-12)
-    return np.asarray((X - centre.astype(np.float32)) / np.where(kept, 1.0, spread), dtype=np.float32)
+    centre, scale = centre_and_scale(X)
+    flags = ((X == 0) | (X == 1)).all(0)
+    return np.asarray((X - centre.astype(np.float32)) / np.where(flags, 1.0, scale), dtype=np.float32)
