@@ -90,6 +90,7 @@ def test_rows_by_number_and_by_domain(place) -> None:
     assert found == int(((frame["site"] == "north") & (frame["split"] == "train")).sum())
 
 
+@pytest.mark.slow
 def test_an_earlier_withdrawal_is_replaced_only_when_asked(place) -> None:
     request = asked(place, Which(classes=["setosa"]), out=str(place / "twice"))
     withdraw(request)
@@ -157,6 +158,7 @@ def test_the_command(place) -> None:
     assert CliRunner().invoke(app, given).exit_code == 2
 
 
+@pytest.mark.slow
 def test_texts_leave_a_language_model(tmp_path) -> None:
     rng = np.random.default_rng(0)
     said = "the of a in to and was his that had with for her at him on by one all not"

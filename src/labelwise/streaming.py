@@ -69,7 +69,7 @@ def audit_parquet(job: Job, table: ParquetTable, engine: str, listener: Listener
 def _check_room(directory: RunDirectory, stream: Stream) -> None:
     """Refuse, before anything is written, a disk without room for features, neighbours and probabilities."""
     features = stream.features.width * np.dtype(stream.features.dtype).itemsize
-    needed = stream.table.n_rows * (2 * features + BYTES_A_ROW)
+    needed = stream.table.n_rows * (3 * features + BYTES_A_ROW)
     parent = next(path for path in directory.out.absolute().parents if path.exists())
     there = sum(file.stat().st_size for file in directory.work.rglob("*") if file.is_file())
     free = shutil.disk_usage(parent).free + there

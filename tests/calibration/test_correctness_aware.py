@@ -53,6 +53,7 @@ def test_losses_against_loops(loss):
     assert found == pytest.approx(np.mean(values))
 
 
+@pytest.mark.slow
 def test_a_wavering_row_is_trusted_less():
     rng = np.random.default_rng(0)
     steady = rng.random(4000) < 0.5

@@ -78,19 +78,19 @@ def test_gradient_is_the_slope_of_the_value(seed, noisy):
     assert likelihood.slope(0.7) == pytest.approx((value(0.7 + step) - value(0.7 - step)) / 2 / step, abs=1e-6)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("cls", EVERY)
 @pytest.mark.parametrize("kind", ["proba", "logits"])
-def test_works_in_every_precision(cls, dtype, kind):
+def test_works_in_every_precision(cls, kind):
     z, y = logits_and_labels(0, 3000, 10)
     scores = z if kind == "logits" else softmax(z, axis=1)
     exact = cls().fit_scores(scores, y).transform_scores(scores)
-    model = cls().fit_scores(scores.astype(dtype), y)
-    found = model.transform_scores(scores.astype(dtype))
-    assert found.dtype == np.float64
-    assert model.scores_are_ == kind
-    assert np.abs(found - exact).max() < (0.06 if dtype == np.float16 else 2e-3)
-    assert calibration_error(y, found) < 0.03 < 0.1 < calibration_error(y, softmax(z, axis=1))
+    for dtype, tolerance in ((np.float16, 0.06), (np.float32, 2e-3)):
+        model = cls().fit_scores(scores.astype(dtype), y)
+        found = model.transform_scores(scores.astype(dtype))
+        assert found.dtype == np.float64
+        assert model.scores_are_ == kind
+        assert np.abs(found - exact).max() < tolerance
+        assert calibration_error(y, found) < 0.03 < 0.1 < calibration_error(y, softmax(z, axis=1))
 
 
 @settings(max_examples=15, deadline=None)

@@ -185,8 +185,9 @@ def count_fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_overwriting_keeps_the_old_run_until_the_new_one_is_complete(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "r"
-    arguments = ["audit", str(folder / "t.parquet"), "--label", "y", "--out", str(out)]
+    out, few = tmp_path / "r", folder / "few.parquet"
+    pd.read_parquet(folder / "t.parquet").head(60).to_parquet(few)
+    arguments = ["audit", str(few), "--label", "y", "--out", str(out)]
     assert CliRunner().invoke(app, arguments).exit_code == 0
     before = (out / "run.json").read_bytes()
     with monkeypatch.context() as patch:

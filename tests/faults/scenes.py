@@ -45,10 +45,19 @@ def audit(nursery: Nursery, place: Path) -> Scene:
 
 def audit_streamed(nursery: Nursery, place: Path) -> Scene:
     """An audit block by block, in the place of an older one."""
+    return _streamed(nursery, place, "audit-streamed", "local")
+
+
+def audit_ray(nursery: Nursery, place: Path) -> Scene:
+    """The same by the workers of a cluster that is started for it, and that goes with the command when that is killed."""
+    return _streamed(nursery, place, "audit-ray", "ray")
+
+
+def _streamed(nursery: Nursery, place: Path, name: str, engine: str) -> Scene:
     table(400).to_parquet(place / "t.parquet")
-    argv = ["audit", "t.parquet", "--label", "y", "--out", "a", "--stream", "yes", "--engine", "local", "--overwrite"]
+    argv = ["audit", "t.parquet", "--label", "y", "--out", "a", "--stream", "yes", "--overwrite"]
     _done(nursery, place, *argv, *OTHER)
-    return Scene("audit-streamed", argv, place, "a", ("--resume",))
+    return Scene(name, [*argv, "--engine", engine], place, "a", ("--resume",))
 
 
 def fit(nursery: Nursery, place: Path) -> Scene:
@@ -121,6 +130,9 @@ ALL: dict[str, Make] = {
     "fit": fit, "forget": forget, "adapt": adapt,
     "predict": predict, "export": export, "query": query, "review-export": decisions_out,
 }  # fmt: skip
+"""What is killed before each of its operations on files, and at random moments."""
+SCENES: dict[str, Make] = {**ALL, "audit-ray": audit_ray}
+"""What is killed at random moments: workers of a cluster work on files in processes of their own."""
 
 
 def _done(nursery: Nursery, place: Path, *argv: str) -> None:

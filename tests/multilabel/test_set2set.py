@@ -27,6 +27,7 @@ def fitted():
     return SetPredictor(train=SHORT, random_state=0).fit(X, y)
 
 
+@pytest.mark.slow
 def test_reads_sets_in_any_order(fitted):
     X, y = symbols(seed=1)
     shuffled = X[:, :, [2, 0, 3, 1]]

@@ -35,6 +35,7 @@ def audits():
     return [(audit(X, given), given, truth) for X, given, truth in map(planted, range(50))]
 
 
+@pytest.mark.slow
 def test_the_promised_precision_of_the_flags_is_kept_in_nine_of_ten_data_sets(audits):
     kept, width = [], []
     for report, given, truth in audits:
@@ -47,6 +48,7 @@ def test_the_promised_precision_of_the_flags_is_kept_in_nine_of_ten_data_sets(au
     assert np.median(width) < 0.5  # and it says something
 
 
+@pytest.mark.slow
 def test_the_share_of_wrong_labels_is_within_its_interval_in_nine_of_ten_data_sets(audits):
     kept = []
     for report, given, truth in audits:

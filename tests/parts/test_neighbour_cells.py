@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labelwise.base import InputError
-from labelwise.parts import neighbour_cells, neighbour_scan
+from labelwise.parts import neighbour_cells, neighbour_near, neighbour_sample, neighbour_scan
 from labelwise.parts import neighbours as module
 from labelwise.parts.blocks import Local
 from labelwise.parts.neighbour_cells import Form, Raw, arranged, grown
@@ -61,9 +61,10 @@ class Failing(Local):
         return function(item)
 
 
+@pytest.mark.parametrize("d", [40, 96])
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_a_file_of_half_precision_gives_what_memory_gives(metric, tmp_path, small_parts):
-    X = mapped(clusters(), tmp_path / "X.npy")
+def test_a_file_of_half_precision_gives_what_memory_gives(metric, d, tmp_path, small_parts):
+    X = mapped(clusters(d=d), tmp_path / "X.npy")
     held = neighbours(np.asarray(X), 5, metric=metric, exact=False)
     filed = neighbours(X, 5, metric=metric, exact=False, scratch=tmp_path / "scratch", engine=Local(2))
     assert_same(filed, held)
@@ -80,9 +81,10 @@ def test_exact_in_files_is_exact_in_memory(tmp_path, small_parts):
     assert filed.recall == 1.0
 
 
-@pytest.mark.parametrize("most", [0, 3, 8, 14, 30])
-def test_what_was_broken_off_goes_on_and_ends_the_same(most, tmp_path, small_parts):
-    X = mapped(clusters(), tmp_path / "X.npy")
+@pytest.mark.parametrize("d", [40, 96])
+@pytest.mark.parametrize("most", [0, 3, 8, 14, 20])
+def test_what_was_broken_off_goes_on_and_ends_the_same(most, d, tmp_path, small_parts):
+    X = mapped(clusters(d=d), tmp_path / "X.npy")
     whole = Failing(10**9)
     undisturbed = neighbours(X, 5, exact=False, scratch=tmp_path / "other", engine=whole)
     with pytest.raises(KeyboardInterrupt):
@@ -108,7 +110,8 @@ def test_nothing_of_the_size_of_the_features_is_left_behind(tmp_path, small_part
     X = mapped(clusters(), tmp_path / "X.npy")
     neighbours(X, 5, exact=False, scratch=tmp_path / "scratch")
     left = sum(path.stat().st_size for path in (tmp_path / "scratch").rglob("*") if path.is_file())
-    assert left < X.nbytes + 12 * 5 * len(X)
+    sampled = 12 * neighbour_sample.QUERIES * (5 + neighbour_sample.TIES)
+    assert left < X.nbytes + 12 * 5 * len(X) + sampled
 
 
 def test_one_thread_or_two_make_no_difference(small_parts):
@@ -145,7 +148,7 @@ def test_copies_zero_rows_and_few_rows(n, d, k, kind, metric, seed):
     }[kind].astype(np.float16)  # fmt: skip
     k = min(k, n - 1)
     work, rows = Work(Local(1)), Raw(Held(X.astype(np.float32)), Form(metric == "cosine"))
-    asked = neighbour_scan.Asked(k, 1.0, False, metric == "cosine", seed)
+    asked = neighbour_near.Asked(k, 1.0, False, metric == "cosine", seed)
     cells = arranged(rows, (n, d), 8, seed, work)
     sizes = np.diff(cells.ends, prepend=0)
     assert sizes.min() > 0 and sizes.max() <= 16 and sizes.sum() == n
@@ -164,7 +167,7 @@ def test_copies_zero_rows_and_few_rows(n, d, k, kind, metric, seed):
 @pytest.mark.parametrize("copies", [1000, 20_000])
 def test_a_crowd_of_copies_is_cut_and_the_work_stays_bounded(copies, monkeypatch):
     """So many equal rows that a cell of them would make a square of work."""
-    monkeypatch.setattr(neighbour_scan, "MOST", 2**10)
+    monkeypatch.setattr(neighbour_near, "MOST", 2**10)
     X = np.concatenate([clusters(1000), np.ones((copies, 40), np.float32)])
     found = neighbours(X, 3, metric="euclidean", exact=False, recall=0.9)
     assert (found.distances[1000:] == 0).all()
@@ -174,12 +177,41 @@ def test_a_crowd_of_copies_is_cut_and_the_work_stays_bounded(copies, monkeypatch
 def test_where_the_most_rows_do_not_suffice_the_recall_says_so(monkeypatch):
     """No structure at all: neighbours are anywhere."""
     X = np.random.default_rng(0).normal(size=(8000, 60)).astype(np.float32)
-    monkeypatch.setattr(neighbour_scan, "MOST", 1500)
+    monkeypatch.setattr(neighbour_near, "MOST", 1500)
     found = neighbours(X, 5, exact=False)
     true = neighbours(X, 5, exact=True)
     reached = (found.distances <= true.distances[:, -1:] * (1 + 1e-6)).mean()
     assert 0.05 < found.recall < 0.9
     assert abs(found.recall - reached) < 0.06
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_rows_of_few_directions_are_compared_in_these_and_lose_nothing(metric, small_parts, monkeypatch):
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(5000, 12)) @ rng.normal(size=(12, 96)) + 0.3 * rng.normal(size=(5000, 96))).astype(np.float32)
+    X[:50] = X[50:100]
+    thin = neighbour_near.thinned(Raw(Held(X), Form()), X.shape, 0, Work())
+    assert thin is not None and thin.open().shape == (5000, 16)
+    T, Z = thin.open().astype(float), X.astype(float)
+    np.testing.assert_allclose((T**2).sum(1), (Z**2).sum(1), rtol=1e-4)
+    found = neighbours(X, 5, metric=metric, exact=False, recall=0.99)
+    true = neighbours(X, 5, metric=metric, exact=True)
+    reached = (found.distances <= true.distances[:, -1:] * (1 + 1e-6)).mean()
+    assert found.recall > 0.98 and abs(reached - found.recall) < 0.01
+    assert (found.indices[:50, 0] == np.arange(50, 100)).all() and (found.distances[:50, 0] == 0).all()
+
+
+def test_rows_that_few_directions_mistake_are_compared_in_all_columns(small_parts, monkeypatch):
+    """Pairs that differ in what the directions leave out alone: to compare thin rows would find none of them."""
+    rng = np.random.default_rng(0)
+    X = np.repeat(rng.normal(size=(40, 4)) @ rng.normal(size=(4, 96)), 150, axis=0)
+    X = (X + 0.03 * rng.normal(size=X.shape)).astype(np.float32)
+    assert neighbour_near.thinned(Raw(Held(X), Form()), X.shape, 0, Work()) is not None
+    monkeypatch.setattr(neighbour_near, "MORE", 1)
+    found = neighbours(X, 3, metric="euclidean", exact=False)
+    true = neighbours(X, 3, metric="euclidean", exact=True)
+    reached = (found.distances <= true.distances[:, -1:] * (1 + 1e-5)).mean()
+    assert reached > 0.94 and abs(reached - found.recall) < 0.03
 
 
 def test_leaves_are_bounded_and_hold_every_row_once():

@@ -25,12 +25,14 @@ def error(model, curves, mode):
     return np.abs(model.set_params(mode=mode).predict(curves.X) - curves.health)
 
 
+@pytest.mark.slow
 def test_curves_of_the_same_chemistry_are_answered_well_with_or_without_adaptation():
     new = charging_curves(1, 40, 32, random_state=5)
     plain, adapted = error(trained(), new, "none").mean(), error(trained(), new, "continual").mean()
     assert plain < 0.04 and adapted < plain + 0.005
 
 
+@pytest.mark.slow
 def test_reset_forgets_and_continual_does_not():
     drifting = charging_curves(1, 30, 32, drift=0.3, random_state=5)
     model = trained().set_params(mode="reset", window=1)

@@ -87,6 +87,7 @@ def test_without_retraining_no_bound_is_judged() -> None:
     assert any(line.startswith("Retraining") for line in told.not_checked)
 
 
+@pytest.mark.slow
 def test_unlabelled_rows_are_left_out_and_what_is_behind_them_changes_nothing() -> None:
     model = GaussianNB().fit(X, Y)
     hidden = Y.copy()
@@ -97,6 +98,7 @@ def test_unlabelled_rows_are_left_out_and_what_is_behind_them_changes_nothing() 
     assert told.rows["kept"] + told.rows["forgotten"] == (hidden >= 0).sum()
 
 
+@pytest.mark.slow
 def test_few_rows_say_that_the_verdict_can_be_luck() -> None:
     model = DecisionTreeClassifier(max_depth=5, random_state=0).fit(X, Y)
     after = DecisionTreeClassifier(max_depth=5, random_state=1).fit(X[10:], Y[10:])
@@ -104,6 +106,7 @@ def test_few_rows_say_that_the_verdict_can_be_luck() -> None:
     assert any("can be luck" in line for line in told.not_checked)
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10**6))
 def test_rows_that_look_alike_give_no_advantage(seed: int) -> None:
@@ -139,6 +142,7 @@ def test_a_model_that_knows_the_rows_learns_them_again_at_once() -> None:
     assert told.anamnesis == 1
 
 
+@pytest.mark.slow
 def test_a_class_that_retraining_never_saw_has_no_index() -> None:
     train = Train(epochs=1)
     before = Classifier(train=train, random_state=0).fit(X, Y)

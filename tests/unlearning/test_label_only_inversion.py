@@ -43,6 +43,7 @@ def planted():
 
 
 SMALL = {"steps": 160, "alone_steps": 40, "samples": 100, "surrogate_steps": 60, "inversion_steps": 60, "starts": 6}
+BRIEF = SMALL | {"steps": 20, "alone_steps": 5, "surrogate_steps": 5, "inversion_steps": 5}
 
 
 @pytest.mark.slow
@@ -72,12 +73,13 @@ def test_same_seed_same_rows_and_no_global_state(planted):
     model, public = planted[:2]
     before = torch.get_rng_state()
     first, second = (
-        LabelOnlyInversion(surrogate="head", random_state=3, **SMALL).measure(model, public) for _ in range(2)
+        LabelOnlyInversion(surrogate="head", random_state=3, **BRIEF).measure(model, public) for _ in range(2)
     )
     np.testing.assert_array_equal(first.reconstructions, second.reconstructions)
     assert torch.equal(before, torch.get_rng_state())
 
 
+@pytest.mark.slow
 def test_pictures_keep_their_shape(planted):
     rng = np.random.default_rng(0)
     public = rng.random((60, 5, 4, 1))
@@ -104,7 +106,7 @@ def test_margin_and_nearest_rows_are_as_written():
 
 def test_bad_input_is_refused(planted):
     model, public, private, _ = planted
-    audit = LabelOnlyInversion(random_state=0, **SMALL | {"steps": 1, "alone_steps": 0})
+    audit = LabelOnlyInversion(random_state=0, **BRIEF | {"steps": 1, "alone_steps": 0})
     with pytest.raises(InputError, match="model must have predict"):
         audit.measure(object(), public)
     with pytest.raises(InputError, match="public must be two or more finite rows"):

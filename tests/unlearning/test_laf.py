@@ -34,6 +34,7 @@ def test_a_class_is_forgotten_without_labels_and_the_rest_stays_near_retraining(
     assert forgetful.score(XT[kept], YT[kept]) > gold.score(XT[kept], YT[kept]) - 0.05
 
 
+@pytest.mark.slow
 def test_forgetting_wrong_labels_mends_the_model() -> None:
     rng = np.random.default_rng(0)
     wrong = (rng.random(len(Y)) < 0.3) & np.isin(Y, (1, 7))
@@ -97,6 +98,7 @@ def test_a_wrong_mask_is_refused(model: Classifier) -> None:
         LAF(estimator=model).fit(X, Y, forget=np.arange(3))
 
 
+@pytest.mark.slow
 def test_membership_attack_sees_memorised_rows_and_not_unseen_ones() -> None:
     rng = np.random.default_rng(0)
     members, labels = X[:300], rng.integers(0, 10, 300)  # random labels can only be memorised

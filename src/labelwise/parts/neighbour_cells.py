@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import faiss
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.base import InputError
+from labelwise.disk import write
 from labelwise.parts.blocks import Block, spans
 from labelwise.parts.neighbour_kernels import half_norms
 from labelwise.parts.threads import one_loop
@@ -93,25 +95,49 @@ class Cells(NamedTuple):
 def arranged(rows: Raw, shape: tuple[int, int], size: int, seed: int, work: Work) -> Cells:
     """Sort rows into cells of about `size` rows, at most twice as many.
 
+    In a scratch folder the rows as they were dealt out are deleted when all of them are sorted.
+
     Raises
     ------
     InputError
         A row that is not finite.
     """
+    folder = work.folder("arrays")
+    lost = folder is not None and not all((folder / name).exists() for name in ("sorted.npy", "sorted-numbers.npy"))
+    ready = rows._replace(store=work.array("sorted", shape, rows.store.open().dtype))
+    order = work.array("sorted-numbers", (shape[0],), np.int64)
+    if folder is None:
+        return Cells(ready, order, *_sorted(rows, shape, size, seed, work, ready.store, order))
+    done = folder / "cells.npz"
+    if lost or not done.exists():
+        ends, means = _sorted(rows, shape, size, seed, work, ready.store, order)
+        write(done, lambda path: _save(path, ends, means))
+    for name in ("dealt", "dealt-numbers"):
+        (folder / f"{name}.npy").unlink(missing_ok=True)
+    with np.load(done) as kept:
+        return Cells(ready, order, kept["ends"], kept["means"])
+
+
+def _save(path: Path, ends: Indices, means: Floats) -> None:
+    with path.open("wb") as file:  # a path would be given the ending .npz
+        np.savez(file, ends=ends, means=means)
+
+
+def _sorted(
+    rows: Raw, shape: tuple[int, int], size: int, seed: int, work: Work, ready: Store, order: Store
+) -> tuple[Indices, Floats]:  # fmt: skip
+    """Deal rows out to parts and sort each; return where the cells end, and their means."""
     n = shape[0]
-    kind = rows.store.open().dtype
-    dealt = rows._replace(store=work.array("dealt", shape, kind))
+    dealt = rows._replace(store=work.array("dealt", shape, rows.store.open().dtype))
     numbers = work.array("dealt-numbers", (n,), np.int64)
     blocks = spans(n, PART)
     centres = work.shared("centres", _centres(rows, n, seed))
     deal = partial(_deal, rows, centres, dealt.store, numbers)
     counts = np.array([block["counts"] for block in work.map("dealt-numbers", deal, blocks)])
-    ready = rows._replace(store=work.array("sorted", shape, kind))
-    order = work.array("sorted-numbers", (n,), np.int64)
-    sort = partial(_sort_part, dealt, numbers, ready.store, order, size, seed)
+    sort = partial(_sort_part, dealt, numbers, ready, order, size, seed)
     found = list(work.map("sorted-numbers", sort, _pieces(counts, blocks)))
     ends = np.concatenate([block["ends"] for block in found])
-    return Cells(ready, order, ends, np.concatenate([block["means"] for block in found]))
+    return ends, np.concatenate([block["means"] for block in found])
 
 
 def _centres(rows: Raw, n: int, seed: int) -> Floats:

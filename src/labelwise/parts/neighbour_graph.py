@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from labelwise.parts.blocks import Engine, Local, spans
 from labelwise.parts.neighbour_cells import grown
-from labelwise.parts.neighbour_scan import Asked
+from labelwise.parts.neighbour_near import Asked
 
 Floats = NDArray[np.float32]
 Indices = NDArray[np.int64]

@@ -18,8 +18,18 @@ CHUNK = 64
 
 def half_norms(Z: Floats) -> Floats:
     """Return |z|^2 / 2: the nearest row to x has the largest x . z - |z|^2 / 2."""
-    half: Floats = (np.einsum("ij,ij->i", Z, Z, dtype=np.float64) / 2).astype(np.float32)
+    half = np.empty(len(Z), dtype=np.float32)
+    _half_norms(Z, half)
     return half
+
+
+@numba.njit(nogil=True, cache=True, fastmath={"nsz", "reassoc"})
+def _half_norms(Z: Floats, half: Floats) -> None:
+    for row in range(Z.shape[0]):
+        total = 0.0
+        for c in range(Z.shape[1]):
+            total += np.float64(Z[row, c]) * np.float64(Z[row, c])
+        half[row] = total / 2
 
 
 @numba.njit(inline="always")
@@ -71,17 +81,13 @@ def keep_by_column(product: Floats, half: Floats, a: int, b: int, scores: Floats
 
 
 @numba.njit(nogil=True, cache=True)
-def keep_scores(scores: Floats, best: Floats) -> None:
-    """Merge every row of `scores` into the best of it, descending; who they belong to is not kept."""
+def keep_scores(scores: Floats, first: int, best: Floats, places: Indices) -> None:
+    """Merge every row of `scores`, of the rows from `first` on, into the best of it, descending, and where these are."""
     for r in range(len(scores)):
         for c in range(scores.shape[1]):
             score = scores[r, c]
             if score > best[r, -1]:
-                p = best.shape[1] - 1
-                while p > 0 and best[r, p - 1] < score:
-                    best[r, p] = best[r, p - 1]
-                    p -= 1
-                best[r, p] = score
+                _insert(best[r], places[r], score, first + c)
 
 
 @numba.njit(nogil=True, cache=True)

@@ -2,8 +2,9 @@
 
 *Exact*: one matrix product a pair of blocks of rows, read in both directions, so half of the products of a plain blocked
 search. *Approximate*: rows are sorted into small cells, and a row is compared with those of the near cells; how many is
-read off a sample of rows whose true neighbours are known. The cost is n log n, and nothing needs all rows in memory: with
-a scratch folder, features, cells and results are files. In few dimensions, in memory, a graph is faster than cells.
+read off a sample of rows whose true neighbours are known. Rows that lie near a few directions are compared in these. The
+cost is n log n, and nothing needs all rows in memory: with a scratch folder, features, cells and results are files. In few
+dimensions, in memory, a graph is faster than cells.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from labelwise.disk import write
 from labelwise.parts.blocks import Engine, Local
 from labelwise.parts.neighbour_cells import BLOCK, Form, Raw, arranged
 from labelwise.parts.neighbour_graph import walked
-from labelwise.parts.neighbour_scan import QUERIES, SLACK, Asked, Found, all_pairs, kth_scores, search, settled
+from labelwise.parts.neighbour_near import SLACK, Asked
+from labelwise.parts.neighbour_sample import truth
+from labelwise.parts.neighbour_scan import Found, all_pairs, search, settled
 from labelwise.parts.work import File, Held, Work, as_store
 
 Floats = NDArray[np.float32]
@@ -94,8 +97,8 @@ def neighbours(
         ``"auto"``: exact while n * n * max(d, 64) is at most `EXACT_WORK`. An exact search holds all rows in memory.
     recall
         What an approximate search must reach: more cells are searched until the lower end of the 90 % interval of
-        the sampled recall is at least this, in (0, 1]. It stops at about 65,000 rows compared with each, so that the cost
-        is n log n: what was reached by then is told.
+        the sampled recall is at least this, in (0, 1]. It stops at about 65,000 rows and 8 million products a row, so that
+        the cost is n log n: what was reached by then is told.
     block
         Most rows in one matrix product of the exact search: a matter of memory and speed only.
     rng
@@ -172,9 +175,8 @@ def _in_memory(Z: Floats, asked: Asked, block: int, engine: Engine) -> Neighbour
         return _settled(Z, all_pairs(Z, min(asked.k + SLACK, n - 1), block, engine), asked, engine, 1.0)
     rows = Raw(Held(Z), Form())
     if d <= FEW and n >= GRAPH_ROWS:
-        places = np.sort(np.random.default_rng(asked.seed).choice(n, QUERIES, replace=False, shuffle=False))
-        bar = kth_scores(rows, places, n, asked.k, Work(engine))
-        found = walked(Z, asked, places, bar, engine)
+        known = truth(rows, n, asked.k, asked.seed, Work(engine))
+        found = walked(Z, asked, known.places, known.bar, engine)
         if found is not None:
             return _settled(Z, found[0], asked, engine, found[1])
     told = _by_cells(rows, (n, d), asked, Work(engine))
@@ -202,7 +204,7 @@ def _on_disk(X: NDArray[Any], form: Form, asked: Asked, engine: Engine | None, s
     done = arrays / "recall.txt"
     if not done.exists():
         write(done, repr(_into_files(X, form, asked, work)))
-    for name in ("dealt", "dealt-numbers", "sorted", "sorted-numbers", "rows", "near"):
+    for name in ("dealt", "dealt-numbers", "sorted", "sorted-numbers", "thin", "rows", "near"):
         (arrays / f"{name}.npy").unlink(missing_ok=True)
     distances, indices = (File.at(arrays / f"{name}.npy").open() for name in ("distances", "indices"))
     return Neighbours(distances, indices, float(done.read_text("utf-8")))
