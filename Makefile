@@ -101,7 +101,7 @@ fuzz: $(FUZZ)
 
 faults: $(DEV)
 	$(RUN) tests.faults --kills $(KILLS)
-	FAULTS_EVERY=1 $(RUN) pytest tests/faults
+	FAULTS_EVERY=1 $(RUN) pytest -n 2 tests/faults
 
 docs: $(DOCS)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

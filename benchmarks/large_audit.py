@@ -35,9 +35,9 @@ COLUMNS, DIRECTIONS, CLASSES, CLUSTERS = 384, 32, 10, 5
 WRONG, COPIES, BLOCK = 0.09, 0.005, 100_000
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "assets" / "large_audit.svg"
 HEADER = """\
-| rows | wall | CPU | peak memory | growth of time, of memory | wrong labels: estimated (true) \
+| rows | wall | CPU | peak memory | growth of time, of memory | true neighbours found | wrong labels: estimated (true) \
 | flags: precision, recall | copies found, other rows |
-|---|---|---|---|---|---|---|---|"""
+|---|---|---|---|---|---|---|---|---|"""
 
 
 class Truth(NamedTuple):
@@ -110,10 +110,10 @@ def audited(path: Path, out: Path, engine: str) -> Cost:
     return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime, peak / 2**30)
 
 
-def judged(out: Path, truth: Truth) -> tuple[str, str, str]:
-    """Return three cells: the share of wrong labels, flags against the truth, copies against the truth."""
-    findings = json.loads((out / "run.json").read_text(encoding="utf-8"))["audit"]["findings"]
-    share = next(f["evidence"]["share of wrong labels"] for f in findings if f["kind"] == "label errors")
+def judged(out: Path, truth: Truth) -> tuple[str, str, str, str]:
+    """Return four cells: recall of neighbours, the share of wrong labels, flags and copies against the truth."""
+    told = json.loads((out / "run.json").read_text(encoding="utf-8"))["audit"]
+    share = next(f["evidence"]["share of wrong labels"] for f in told["findings"] if f["kind"] == "label errors")
     flagged = pd.read_csv(out / "flagged.csv", usecols=["row", "kind"])
     rows = flagged.loc[flagged["kind"] == "label errors", "row"].to_numpy()
     hits = int(truth.wrong[rows].sum())
@@ -122,13 +122,14 @@ def judged(out: Path, truth: Truth) -> tuple[str, str, str]:
     found = repeated[truth.copies].any(1).mean()
     repeated[truth.copies.ravel()] = False
     return (
+        f"{told['neighbours_recall']:.3f}",
         f"{share['value']:.2%} [{share['low']:.2%}, {share['high']:.2%}] ({truth.wrong.mean():.2%})",
         f"{hits / max(1, len(rows)):.3f}, {hits / max(1, truth.wrong.sum()):.3f}",
         f"{found:.3f}, {int(repeated.sum()):,}",
     )
 
 
-def row(n: int, cost: Cost, before: tuple[int, Cost] | None, cells: tuple[str, str, str]) -> str:
+def row(n: int, cost: Cost, before: tuple[int, Cost] | None, cells: tuple[str, str, str, str]) -> str:
     """One line of the table; growth is the exponent e of n^e since the size before."""
     growth = ""
     if before is not None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from labelwise.audit import AuditReport, Finding, Gain
+from labelwise.audit import AuditReport, Finding, Gain, audit
 from labelwise.base import Estimate
 
 GAIN = Gain(0.021, 0.012, 0.03, level=0.9, metric="balanced accuracy", action="weight the classes")
@@ -46,3 +47,20 @@ def test_ends_in_order():
     with pytest.raises(ValueError, match="low <= value <= high"):
         Gain(float("nan"), 0.0, 0.3)
     assert GAIN.certain and not Gain(0.1, -0.1, 0.3).certain
+
+
+def test_a_search_that_did_not_find_all_neighbours_says_so():
+    assert AuditReport([], checked={}, neighbours_recall=1.0).summary() == "No finding in 0 checks."
+    assert AuditReport([], checked={}, neighbours_recall=0.859).summary().endswith(" 85 % of the true ones were found, "
+        "measured on a sample.")  # fmt: skip
+    some = AuditReport([finding()], checked={"class imbalance": "found"}, neighbours_recall=0.3)
+    assert "30 % of the true ones" in some.summary().splitlines()[-1]
+    assert some.to_dict()["neighbours_recall"] == 0.3
+
+
+@pytest.mark.parametrize(("exact", "reached"), [(True, 1.0), (False, 0.9)])
+def test_the_audit_tells_the_recall_of_its_neighbours(exact, reached):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 2000)
+    report = audit((rng.normal(size=(2000, 40)) + 2 * y[:, None]).astype(np.float32), y, exact=exact, gains=False)
+    assert report.neighbours_recall is not None and reached <= report.neighbours_recall <= 1

@@ -264,3 +264,25 @@ def test_a_folder_that_a_node_does_not_see_is_told_before_work(
     monkeypatch.setattr(ray_engine, "_look", lambda _: lambda mark, version: real(0.0)(mark, version + ".dev"))
     with pytest.raises(InputError, match=r"has labelwise .*, not"):
         ray_engine_of_two.check_folder(other)
+
+
+@pytest.mark.parametrize(("kind", "nodes", "refused"), [("nfs4", 2, True), ("nfs4", 1, False), ("lustre", 2, False)])
+def test_machines_that_would_undo_each_others_writes_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, nodes: int, refused: bool
+) -> None:
+    monkeypatch.setattr(ray_engine, "_look_from_all", lambda _: {f"node {n}": "" for n in range(nodes)})
+    monkeypatch.setattr(ray_engine, "file_system", lambda _: kind)
+    monkeypatch.setattr(Ray, "start", lambda _: None)
+    if refused:
+        with pytest.raises(InputError, match=r"lies on nfs4, .*one machine"):
+            Ray(workers=2).check_folder(tmp_path)
+    else:
+        Ray(workers=2).check_folder(tmp_path)
+
+
+def test_the_file_system_is_that_of_the_deepest_mount(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("a / ext4 rw 0 0\nb /data nfs4 rw 0 0\nc /data/my\\040disk lustre rw 0 0\n")
+    said = [ray_engine.file_system(Path(place), mounts) for place in ("/x", "/data/y", "/data/my disk/z", "/database")]
+    assert said == ["ext4", "nfs4", "lustre", "ext4"]
+    assert ray_engine.file_system(tmp_path, tmp_path / "none") == ""

@@ -186,7 +186,10 @@ def test_rare_kinds_of_flagged_rows_are_not_crowded_out() -> None:
                  "Cannot say: this run did not estimate"]),
         ("images", [".png", "What mending promises, in points of accuracy"]),
         ("tiny", ["only 18 labelled rows", "No labelled test set", "1 with fewer than 10"]),
-        ("audit_only", ["The labels were audited", "labelwise audit 'bank questions.parquet'", "5 checks made; 1 found"]),
+        (
+            "audit_only",
+            ["The labels were audited", "labelwise audit 'bank questions.parquet'", "5 checks made; 1 found", "86 % of the"],
+        ),
         ("partial", ["Labels flagged as wrong" .lower(), "90.0%", "in cross-validation"]),
         ("regression", ["R²", "Mean absolute error", "One real number a row."]),
         ("running", ["This run has not finished yet."]),

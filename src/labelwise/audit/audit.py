@@ -136,7 +136,14 @@ def audit(
         findings = promised(study, findings, seconds, *([] if gains is True else [gains]))
         findings.sort(key=_urgency)
     return AuditReport(
-        findings, checked, study.noise_matrix, study.noise_interval, study.precision_curve, study.label_quality, seconds
+        findings,
+        checked,
+        study.noise_matrix,
+        study.noise_interval,
+        study.precision_curve,
+        study.label_quality,
+        seconds,
+        study.neighbours_recall,
     )
 
 

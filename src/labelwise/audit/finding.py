@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labelwise.base import Estimate, Handles
-from labelwise.display import panel
+from labelwise.display import panel, searched
 
 Severity = Literal["info", "minor", "major", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
@@ -212,6 +212,9 @@ class AuditReport:
         also those that are not flagged.
     seconds
         Time each check took.
+    neighbours_recall
+        Share of the true nearest neighbours that were found, measured on a sample; 1.0 where all rows were compared, None
+        where no check asked for neighbours.
 
     Examples
     --------
@@ -226,6 +229,7 @@ class AuditReport:
     precision_curve: pd.DataFrame | None = None
     label_quality: NDArray[np.float64] | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    neighbours_recall: float | None = None
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -258,9 +262,10 @@ class AuditReport:
         looked = sum(not outcome.startswith("not checked") for outcome in self.checked.values())
         checks = f"{looked} check{'s' * (looked != 1)}"
         if not self.findings:
-            return f"No finding in {checks}."
+            return " ".join([f"No finding in {checks}.", *searched(self.neighbours_recall)])
         lines = [f"  {finding.severity:>8}  {finding.title}{_promise(finding)}" for finding in self.findings]
-        return "\n".join([f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)} in {checks}:", *lines])
+        said = f"{len(self.findings)} finding{'s' * (len(self.findings) != 1)} in {checks}:"
+        return "\n".join([said, *lines, *searched(self.neighbours_recall)])
 
     def to_frame(self) -> pd.DataFrame:
         """Return one line a finding, with evidence as JSON text and the gain as columns (``findings.parquet``)."""
@@ -290,6 +295,7 @@ class AuditReport:
             "checked": dict(self.checked),
             "noise_matrix": None if matrix is None else _noise(matrix, self.noise_interval),
             "precision_curve": None if curve is None else curve.to_dict("records"),
+            "neighbours_recall": self.neighbours_recall,
         }
 
     def flagged(self) -> pd.DataFrame:

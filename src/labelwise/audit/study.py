@@ -202,6 +202,12 @@ class Study:
             found = found._replace(distances=unit.open())
         return found
 
+    @property
+    def neighbours_recall(self) -> float | None:
+        """Share of the true neighbours in `graph`; None while nothing has asked for it."""
+        found = self.__dict__.get("graph")
+        return None if found is None else found.recall
+
     def _neighbours(self, metric: Metric) -> Neighbours:
         exact, rng = self._affordable(), self.rng()
         if not isinstance(self.features, Rows):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,7 @@ def ranked(run: str, n: int) -> pd.DataFrame:
     file = Path(run) / "queries.csv"
     if not file.is_file():
         raise InputError(f"{run} has no queries.csv. Give the directory of a complete run of a classification task.")
-    table = pd.read_csv(file, dtype={"label": str, "preview": str}, keep_default_na=False)
-    if n > len(table):
-        print(f"labelwise: the run ranked {len(table):,} rows; all of them are shown.", file=sys.stderr)
-    return table.head(n)
+    return pd.read_csv(file, dtype={"label": str, "preview": str}, keep_default_na=False).head(n)
 
 
 def strategies() -> dict[str, Any]:

@@ -152,11 +152,13 @@ def query(
         raise InputError("--tool needs --out: the file to import there.")
     elif json:
         print_json({"run": run, "queries": table.to_dict("records"), **said})
-        return
+        said = {}
     else:
         print_table(table[["rank", "row", "prediction", "confidence", "reason", "preview"]])
     for text in said.values():
         print(f"\n{text}")
+    if strategy == asking.RANKED and len(table) < n:
+        print(f"labelwise: the run ranked {len(table):,} rows; all of them are shown.", file=sys.stderr)
 
 
 def methods(*, json: bool, run: str | None = None, **filters: Any) -> None:

@@ -39,6 +39,8 @@ STORE_BYTES = 256 * 2**20
 PATIENCE = 10.0
 """Seconds that a node may take to see a file that another has just written: network file systems keep old listings."""
 
+APART = frozenset({"nfs", "nfs4", "ceph", "fuse.ceph", "cifs", "smb3", "9p", "fuse.sshfs"})
+"""File systems on which machines do not see each other's writes through memory maps, page by page."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -166,12 +168,18 @@ class Ray:
         if str(path) in self._seen:
             return
         self.start()
-        wrong = {node: trouble for node, trouble in _look_from_all(path).items() if trouble}
+        found = _look_from_all(path)
+        wrong = {node: trouble for node, trouble in found.items() if trouble}
         if wrong:
             told = "; ".join(f"{node}: {trouble}" for node, trouble in sorted(wrong.items()))
             raise InputError(
                 f"engine 'ray' needs a folder that all nodes share and the same labelwise on each. {told}. "
                 "Name a folder on a shared file system, or use engine 'local'."
+            )
+        if len(found) > 1 and (kind := file_system(path)) in APART:
+            raise InputError(
+                f"{path} lies on {kind}, where several machines that write into one page of a file undo each other's part. "
+                "Name a folder on Lustre, GPFS or the like, or let the workers be on one machine."
             )
         self._seen.add(str(path))
 
@@ -197,6 +205,15 @@ class Ray:
                     f"ray lost the workers of an item {self.retries + 1} times, perhaps for want of memory: make the blocks "
                     f"smaller or the workers fewer. {str(error).strip().splitlines()[0]}"
                 ) from error
+
+
+def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """Return the type of the file system of a folder as Linux names it, empty where nothing says so."""
+    if not mounts.exists():
+        return ""
+    held = [line.split() for line in mounts.read_text(encoding="utf-8", errors="replace").splitlines()]
+    around = [(place, kind) for _, place, kind, *_ in held if folder.is_relative_to(place.replace("\\040", " "))]
+    return max(around, key=lambda one: len(one[0]), default=("", ""))[1]
 
 
 def _ray() -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from labelwise.display import searched
 from labelwise.report import content, wording
 from labelwise.report.charts import SHAPES, Dot, ring, row_map, swatch
 from labelwise.report.examples import Shown, shown_rows
@@ -92,7 +93,9 @@ def checked(run: Run) -> View | None:
         return None
     looked = sum(not outcome.startswith("not checked") for _, outcome in outcomes)
     clear = sum(outcome == "nothing found" for _, outcome in outcomes)
-    return {"said": f"{plural(looked, 'check')} made; {count(clear)} found nothing.", "outcomes": outcomes[:60]}
+    recall = number(content.part(run.info, "audit").get("neighbours_recall"))
+    said = [f"{plural(looked, 'check')} made; {count(clear)} found nothing.", *searched(recall)]
+    return {"said": " ".join(said), "outcomes": outcomes[:60]}
 
 
 # -- the map

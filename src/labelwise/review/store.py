@@ -6,7 +6,9 @@ decision that `Store.decide` returned is on disk (write-ahead log, ``synchronous
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 import uuid
 from collections.abc import Container, Iterable, Iterator
@@ -333,7 +335,9 @@ def _about(connection: sqlite3.Connection, name: str) -> str | None:
     return None if found is None else found[0]
 
 
-def _unusable(path: Path, error: Exception) -> InputError:
+def _unusable(path: Path, error: Exception) -> InputError | OSError:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
     return InputError(
         f"{path} cannot be used ({error}). If it is damaged, move it away: a new one is made. If the folder cannot be "
         "written, copy the run to a place where it can."
