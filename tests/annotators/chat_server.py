@@ -46,10 +46,11 @@ def handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 server.under_way += 1
                 server.most_under_way = max(server.most_under_way, server.under_way)
             try:
-                self.reply(server.behave(number, body))
+                said = server.behave(number, body)
             finally:
-                with server.lock:
+                with server.lock:  # before the answer is out: whoever has it may already ask again
                     server.under_way -= 1
+            self.reply(said)
 
         def reply(self, said: Any) -> None:
             if said == "hang":

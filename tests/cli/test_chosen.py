@@ -15,7 +15,7 @@ from labelwise.cli.chosen import considered as kept
 @pytest.fixture
 def run(tmp_path):
     told = [one.to_dict() for one in considered([])]
-    (tmp_path / "run.json").write_text(json.dumps({"advice": {"considered": told}}))
+    (tmp_path / "run.json").write_text(json.dumps({"data": {}, "advice": {"considered": told}}))
     return tmp_path
 
 
@@ -35,7 +35,8 @@ def test_filters_hold_for_a_run_too(run):
 
 
 @pytest.mark.parametrize(
-    ("info", "message"), [({"advice": None}, "audit only"), ({"advice": {}}, "is older"), (None, "no run")]
+    ("info", "message"),
+    [({"data": {}, "advice": None}, "audit only"), ({"data": {}, "advice": {}}, "is older"), (None, "no run")],
 )
 def test_runs_without_the_table_are_refused(tmp_path, info, message):
     if info is not None:
