@@ -100,6 +100,10 @@ def _from_numpy(X: Any, name: str) -> Any:
 
 def _from_pandas(X: Any, name: str) -> Any:
     columns = getattr(X, "columns", None)
+    if columns is not None and not len(columns):
+        raise ValueError(
+            f"{name}: found 0 feature(s) (shape={X.shape}) while a minimum of 1 is required. Give columns."
+        )
     if columns is not None and not columns.is_unique:
         twice = columns[columns.duplicated()][0]
         raise TypeError(f"{name} has two columns named {twice!r}. Give every column its own name.")

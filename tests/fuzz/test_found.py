@@ -13,13 +13,16 @@ import pyarrow.feather as feather
 import pytest
 import torch
 from scipy import sparse
+from tests.fuzz.cases import Case
 from tests.fuzz.coverage import readers
 from tests.fuzz.coverage.__main__ import SECONDS
 from tests.fuzz.coverage.guard import Escape, Guard
 from tests.fuzz.coverage.harness import Harness
 from tests.fuzz.coverage.mutate import Bytes, bytes_changed, tree_changed
+from tests.fuzz.test_estimators import holds
 from tests.report.fixture import make_run
 
+from labelwise import catalogue
 from labelwise.base import InputError
 from labelwise.cli.chosen import considered
 from labelwise.data import read_table
@@ -336,3 +339,23 @@ def test_readers_keep_their_promise(harness, number):
 def test_a_code_beyond_the_columns_is_refused_by_losses_of_sums(columns):
     with pytest.raises(InputError, match="codes from -1 to"):
         TaylorSoftmax()(torch.zeros(1, columns), torch.tensor([1]))
+
+
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        *((name, Case(labels="lists of names")) for name in ("MultiLabelBaseline", "NGAME", "OneVsRestLinear")),
+        ("FDSRegressor", Case(labels="ragged lists")),
+        ("NormalizedLogisticRegression", Case(rows=0, columns=0, holder="pandas")),
+        ("MultiPathConsistency", Case(labels="1e300")),
+        ("NCDSpectral", Case(columns=1, labels="the ends of 64 bits")),
+        ("DualEncoder", Case(columns=1, labels="first column")),
+        ("MLCDPretraining", Case(rows=0, holder="COO")),
+        ("BagLinearRegression", Case(labels="1e300")),
+        *(("BagRegressor", case) for case in (Case(labels="1e300"), Case(holder="COO"), Case(holder="Arrow"))),
+        ("DawidSkene", Case(asked="pandas, one name twice")),
+        ("Lbl2TransformerVec", Case(asked="complex")),
+    ],
+)
+def test_what_estimators_let_through(name, case):
+    holds(next(entry.cls for entry in catalogue.methods() if entry.name == name), case)

@@ -14,6 +14,7 @@ from labelwise.base import Card, Fields, InputError, Method
 from labelwise.baselines.baseline import Tuned
 from labelwise.baselines.families import Setting, fit_all
 from labelwise.supervision import encode_classes
+from labelwise.supervision.arrays import to_numpy
 
 
 class OneModelALabel(Fields):
@@ -85,7 +86,7 @@ class MultiLabelBaseline(Method, ClassifierMixin, Tuned):  # type: ignore[misc]
         return self
 
     def _labels(self, y: Any, n_rows: int) -> NDArray[np.int8]:
-        labels = np.asarray(y)
+        labels = to_numpy(y, "y")[0]
         self.single_ = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1 and not _is_matrix(labels))
         if self.single_:
             self.classes_, codes = encode_classes(column_or_1d(labels, warn=True))

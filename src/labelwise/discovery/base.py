@@ -28,7 +28,9 @@ def name_new(classes: NDArray[Any], n_new: int) -> NDArray[Any]:
     (array([5, 6]), array(['new 2', 'new 3'], dtype='<U5'))
     """
     if classes.dtype.kind in "iub":
-        return np.asarray(int(classes.max()) + 1 + np.arange(n_new))
+        if int(classes.max()) > np.iinfo(np.int64).max - n_new:
+            raise InputError(f"y holds {classes.max()}: there are no whole numbers above it to name new classes by.")
+        return np.asarray(int(classes.max()) + np.arange(1, n_new + 1))
     taken = set(classes.tolist())
     free = [name for name in (f"new {i}" for i in range(1, n_new + len(taken) + 1)) if name not in taken]
     return np.array(free[:n_new], dtype=np.str_)

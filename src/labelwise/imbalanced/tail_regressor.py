@@ -16,6 +16,7 @@ from labelwise.losses.absolute import AbsoluteError
 from labelwise.losses.base import Loss
 from labelwise.parts.conformal import conformal_radius, group_radius
 from labelwise.parts.label_density import BINS, label_density
+from labelwise.supervision.arrays import to_numpy
 from labelwise.training import Batch, Data, LossValue
 
 
@@ -154,7 +155,7 @@ class TailRegressor(Regressor):
 
 
 def _one_column(y: ArrayLike, method: str) -> NDArray[Any]:
-    values = np.asarray(y)
+    values = to_numpy(y, "y")[0]
     if values.ndim == 2 and values.shape[1] > 1:
         raise InputError(f"y has {values.shape[1]} columns, but {method} works on one target. Fit one for each target.")
     return np.asarray(column_or_1d(values, warn=True))

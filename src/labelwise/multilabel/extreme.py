@@ -121,7 +121,10 @@ class ExtremeClassifier(ClassifierMixin, Method, Fields):  # type: ignore[misc]
         if self.sparse_labels_:
             return _placed(labels[:, : self.top], proba[:, : self.top], len(self.classes_))
         out = _placed(labels, proba, len(self.classes_)).toarray()
-        return out / out.sum(1, keepdims=True) if self.single_ else out
+        if not self.single_:
+            return out
+        total = out.sum(1, keepdims=True)
+        return np.divide(out, total, out=np.full_like(out, 1 / out.shape[1]), where=total > 0)
 
     def predict(self, X: Any) -> Any:
         """Return the labels more probable than one half as `y` was given: sparse ``(n, L)``, dense, or classes ``(n,)``."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from sklearn.base import TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
@@ -114,10 +115,11 @@ class MLCDPretraining(TransformerMixin, Learner):  # type: ignore[misc]
             For fields out of range, embeddings that do not fit the rows, fewer rows than clusters.
         """
         self.check_fields()
+        name = "X" if embeddings is None else "embeddings"
         if embeddings is None:
-            plain = np.asarray(X, dtype=np.float64)
+            plain = X if issparse(X) else np.asarray(X, dtype=np.float64)
             embeddings = plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
-        Z = check_array(embeddings, dtype=np.float64, input_name="X" if embeddings is None else "embeddings")
+        Z = check_array(embeddings, dtype=np.float64, input_name=name)
         if len(Z) != len(X):
             raise InputError(f"embeddings has {len(Z)} rows but X has {len(X)}: give one embedding per row.")
         count = max(2 * self.positives, len(Z) // ROWS_A_CLUSTER) if self.clusters is None else self.clusters

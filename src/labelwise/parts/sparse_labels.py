@@ -13,6 +13,7 @@ from scipy import sparse
 from labelwise.base import UNLABELED, InputError
 from labelwise.parts.multilabel_measures import as_matrix, is_sparse
 from labelwise.supervision import encode_classes
+from labelwise.supervision.arrays import to_numpy
 
 Ints = NDArray[np.integer[Any]]
 
@@ -86,7 +87,7 @@ def read_labels(y: Any) -> SparseLabels:
     if is_sparse(y):
         labels = _from_sparse(y)
     else:
-        values = np.asarray(y)
+        values = to_numpy(y, "y")[0]
         one_column = values.ndim == 2 and values.shape[1] == 1 and not _are_labels(values)
         if values.ndim == 1 or one_column:
             return _from_classes(y if values.ndim == 1 else values[:, 0])

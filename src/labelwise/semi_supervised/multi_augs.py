@@ -18,7 +18,7 @@ from labelwise.learner import Learner
 from labelwise.learner.template import own_network
 from labelwise.parts.interval import spread
 from labelwise.semi_supervised.heatmaps import STRONG, decode, encode, strong, turns, warp
-from labelwise.supervision.beside import real_values
+from labelwise.supervision.beside import moderate, real_values
 from labelwise.training import Batch, Data, Phase, Train, endless, shuffled
 
 
@@ -125,7 +125,7 @@ class MultiPathConsistency(RegressorMixin, Learner):  # type: ignore[misc]
                 raise InputError(
                     f"paths: there is no augmentation {wrong[0]!r}. Use {sorted(STRONG)}, or several with +."
                 )
-        values = real_values(y).astype(np.float32)
+        values = moderate(real_values(y), most=1e18).astype(np.float32)
         self.keypoints_ = values.ndim == 3 and values.shape[2] == 2
         if not self.keypoints_ and values.ndim != 4:
             raise InputError(

@@ -47,6 +47,9 @@ def _from_list(data: Any, name: str) -> AnyArray:
 
 
 def _from_table(data: Any, name: str) -> tuple[AnyArray, list[str] | None]:
+    if not getattr(getattr(data, "columns", None), "is_unique", True):
+        twice = data.columns[data.columns.duplicated()][0]
+        raise InputError(f"{name} has two columns named {twice!r}. Give every column its own name.")
     import narwhals as nw
 
     if hasattr(data, "to_pylist") and not hasattr(data, "chunks") and not hasattr(data, "column_names"):

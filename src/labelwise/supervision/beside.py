@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labelwise.base import InputError
+from labelwise.rows import LARGEST
 from labelwise.supervision.arrays import first, is_missing, numbers, to_numpy, whole_numbers
 
 ORDINARY = (1e-30, 1e30)
@@ -93,3 +94,20 @@ def real_values(y: Any, name: str = "y") -> NDArray[np.float64]:
     if y is None:
         raise InputError(f"{name}: this method requires {name} to be passed, but the target {name} is None.")
     return numbers(to_numpy(y, name)[0], name).astype(np.float64)
+
+
+def moderate(values: NDArray[np.float64], name: str = "y", most: float = LARGEST) -> NDArray[np.float64]:
+    """Return numbers as they are; NaN and infinity pass.
+
+    Raises
+    ------
+    InputError
+        For one that is larger than `most` in size: what is computed of it would overflow.
+    """
+    beyond = np.isfinite(values) & (np.abs(values) > most)
+    if beyond.any():
+        raise InputError(
+            f"{name}: {first(beyond)} holds {values[beyond][0]:.3g}, a value too large to compute with. Accepted: up to "
+            f"{most:g} in size. Scale the values."
+        )
+    return values

@@ -16,6 +16,7 @@ from labelwise.base import Card, Fraction, InputError
 from labelwise.learner import ClassLearner, Learner, Train
 from labelwise.parts.bags import whole_bags
 from labelwise.supervision import infer, read_proportions
+from labelwise.supervision.beside import moderate
 from labelwise.training import Batch, Data
 from labelwise.weak.bag_losses import BagCrossEntropy, BagLoss, BagSquaredError, bags_of
 from labelwise.weak.bag_splits import Ints, hold_out, take, taken_bags
@@ -261,7 +262,7 @@ class BagRegressor(RegressorMixin, BagLearner):  # type: ignore[misc]
         """Standardise the means of bags and spread them over their rows; without bags, standardise rows' targets."""
         rows = np.arange(len(np.asarray(y))) if self._bags is None else self._bags
         found = infer(y, bags=rows, kind="bags")
-        values = found.need("values")
+        values = moderate(found.need("values"))
         self.single_ = values.ndim == 1
         values = values.reshape(len(values), -1)
         known = values[np.isfinite(values).all(1)]

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from labelwise.base import Card, Count, Fields, Fraction, InputError, Method
 from labelwise.rows import checked_rows
 from labelwise.supervision import infer
+from labelwise.supervision.beside import moderate
 from labelwise.weak.bag_trials import real_bags
 
 Floats = NDArray[np.float64]
@@ -101,7 +102,7 @@ class BagLinearRegression(RegressorMixin, Method, Fields):  # type: ignore[misc]
         Z = np.asarray(checked_rows(self, X, None if y is None else "no_validation", dtype=np.float64))
         found = infer(y, bags=np.arange(len(Z)) if bags is None else bags, kind="bags", n_rows=len(Z))
         values, bag = found.need("values"), found.need("bags")
-        targets = values.reshape(len(values), -1)
+        targets = moderate(values).reshape(len(values), -1)
         known = np.asarray(np.isfinite(targets).all(1))
         if not known.any():
             raise InputError("y: every bag has a missing mean (NaN). At least one bag needs all of its means.")

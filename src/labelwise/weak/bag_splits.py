@@ -41,7 +41,11 @@ def taken_bags(y: Any, bags: Ints, rows: Ints) -> tuple[Any, Ints]:
 
 
 def take(X: Any, rows: Ints) -> Any:
-    """Return some rows of an array, a frame or a list."""
+    """Return some rows of an array, a sparse matrix, a frame, an Arrow table or a list."""
     if hasattr(X, "iloc"):
         return X.iloc[rows]
+    if hasattr(X, "tocsr"):
+        return X.tocsr()[rows]
+    if hasattr(X, "column_names"):
+        return X.take(rows)
     return [X[row] for row in rows] if isinstance(X, (list, tuple)) else X[rows]

@@ -117,6 +117,8 @@ class KeywordClasses(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             if getattr(self, "encoder_", None) is None:
                 raise InputError("X holds texts, but fit was given vectors. Give vectors of the same kind.")
             return encode(self.encoder_, list(X))
+        if np.iscomplexobj(X):
+            raise InputError("Complex data not supported: X must hold real numbers.")
         try:
             Z = np.asarray(X, dtype=np.float64)
         except (TypeError, ValueError):
