@@ -30,7 +30,7 @@ from labelwise.data.exchange import read_answers
 from labelwise.data.roles import resolve_roles
 from labelwise.imbalanced import SP2OT
 from labelwise.learner import Classifier, MultiLabelClassifier, Regressor, Train
-from labelwise.losses import ELR, CrossEntropy, SquaredError, TaylorSoftmax
+from labelwise.losses import ELR, CrossEntropy, ForwardCorrection, SquaredError, TaylorSoftmax
 from labelwise.noisy import NormalizedLogisticRegression
 from labelwise.parts import multilabel_measures as measures
 from labelwise.parts.tokens import HashTokenizer
@@ -337,7 +337,7 @@ def test_readers_keep_their_promise(harness, number):
 
 @pytest.mark.parametrize("columns", [0, 1])
 def test_a_code_beyond_the_columns_is_refused_by_losses_of_sums(columns):
-    with pytest.raises(InputError, match="codes from -1 to"):
+    with pytest.raises(InputError, match="codes from -1 to|reads a score for each"):
         TaylorSoftmax()(torch.zeros(1, columns), torch.tensor([1]))
 
 
@@ -354,8 +354,35 @@ def test_a_code_beyond_the_columns_is_refused_by_losses_of_sums(columns):
         ("BagLinearRegression", Case(labels="1e300")),
         *(("BagRegressor", case) for case in (Case(labels="1e300"), Case(holder="COO"), Case(holder="Arrow"))),
         ("DawidSkene", Case(asked="pandas, one name twice")),
-        ("Lbl2TransformerVec", Case(asked="complex")),
+        *(("Lbl2TransformerVec", Case(asked=asked)) for asked in ("complex", "ragged lists")),
+        ("PromptTuning", Case(holder="one dimension more")),
+        ("PriorTracker", Case(rows=40, values="huge")),
+        *((name, Case(holder="bytes")) for name in ("MLCDPretraining", "UnlearnableClusters")),
+        ("DomainContextCalibration", Case(asked="numbers")),
     ],
 )
 def test_what_estimators_let_through(name, case):
     holds(next(entry.cls for entry in catalogue.methods() if entry.name == name), case)
+
+
+@pytest.mark.parametrize("logits", ["no column", "one column"])
+def test_a_noise_matrix_needs_two_columns(logits):
+    with pytest.raises(InputError, match=r"^logits"):
+        ForwardCorrection(rate=0.1)(
+            torch.zeros(3, 1 if logits == "one column" else 0), torch.zeros(3, dtype=torch.long)
+        )
+
+
+def test_an_empty_batch_in_double_precision_with_whole_weights_is_worth_nothing():
+    empty = torch.zeros(0, 3, dtype=torch.float64)
+    assert CrossEntropy()(empty, torch.zeros(0, dtype=torch.long), weight=torch.zeros(0, dtype=torch.long)) == 0
+
+
+def test_truths_are_no_numbers():
+    with pytest.raises(InputError, match="reads numbers"):
+        SquaredError()(torch.zeros(3, 2), torch.ones(3, 2, dtype=torch.bool))
+
+
+def test_a_split_column_of_dicts_marks_nothing():
+    frame = pd.DataFrame({"x": range(4), "split": [{"a": 1}] * 4, "y": ["a", "b"] * 2})
+    assert resolve_roles(frame, label="y").split is None

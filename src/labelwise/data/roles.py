@@ -151,7 +151,15 @@ def _refuse_two_parts(labels: list[str], single: dict[str, str]) -> None:
 def _split_column(frame: pd.DataFrame, taken: set[str]) -> str | None:
     for name in frame.columns:
         if name not in taken and str(name).lower() in _SPLIT_NAMES:
-            marks = {str(mark).strip().lower() for mark in frame[name].dropna().unique()[:20]}
+            marks = _marks(frame[name])
             if marks and marks <= _SPLIT_VALUES:
                 return str(name)
     return None
+
+
+def _marks(column: pd.Series) -> set[str]:
+    """Return the first twenty different values of a column as texts; none where they are dicts or lists."""
+    try:
+        return {str(mark).strip().lower() for mark in column.dropna().unique()[:20]}
+    except TypeError:
+        return set()

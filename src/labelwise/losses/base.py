@@ -98,6 +98,7 @@ class Loss(Method, nn.Module):
         value = self._read_pointwise(logits, y, index)
         if weight is None:
             return value.mean() if len(value) else value.sum()  # a batch without rows says nothing: 0, not NaN
+        weight = weight.to(value.dtype)
         total = weight.sum()
         return (weight * value).sum() / total.clamp_min(torch.finfo(value.dtype).tiny)
 
@@ -157,6 +158,10 @@ def check_tensors(cls: type[Loss], logits: Any, y: Any, index: Any) -> None:
         raise InputError(f"index: row numbers are not negative. Got {int(index.min())}.")
     if logits.ndim != 2 or len(y) != len(logits):
         return  # told by `Loss.check`, which a loss may have of its own
+    if not logits.shape[1]:
+        raise InputError(f"logits: {name} reads a score for each class or target. Got none: {tuple(logits.shape)}.")
+    if cls.elementwise and y.dtype == torch.bool:
+        raise InputError(f"y: {name} reads numbers. Got {y.dtype}; use y.float().")
     if "classes" in _reads(cls):
         soft = y.is_floating_point() or "multilabel" in _reads(cls)
         _check_codes(cls, logits, y, soft=soft, sets=cls.reads_sets and not y.is_floating_point())

@@ -37,6 +37,8 @@ class _Correction(Loss):
     def table_for(self, log_p: Tensor) -> Tensor:
         """Return the prepared matrix in the precision of the probabilities, for as many classes as they have."""
         n_classes = log_p.shape[1]
+        if n_classes < 2:
+            raise InputError(f"logits: {type(self).__name__} reads a column for each of at least two classes. Got one.")
         if self.matrix is None and (self.table is None or len(self.table) != n_classes):
             off = self.rate / (n_classes - 1)
             known = NoiseMatrix(np.full((n_classes, n_classes), off) + (1 - self.rate - off) * np.eye(n_classes))

@@ -128,7 +128,7 @@ class HyperPAVE(MultiLabelClassifier):
     def build(self, data: Data) -> None:
         """Average the items over hyperedges, read the values' features, and make the network."""
         if self.inputs_.modality != "vectors" or not isinstance(self.net, str):
-            raise InputError(f"HyperPAVE takes features (n, d) and no network. Got {self.inputs_.modality}.")
+            raise InputError(f"X: HyperPAVE takes features (n, d) and no network. Got {self.inputs_.modality}.")
         self.raw_ = data.x
         self.items_ = self._over(data.x, self._hyperedges)
         self.values_ = torch.as_tensor(self._value_features(data.x.shape[1]), dtype=data.x.dtype)

@@ -59,7 +59,7 @@ class ClassVectors(SemiSupervised):
         """Make the two towers: in the features' own space with class vectors, in that of standardised rows without."""
         if self.inputs_.modality != "vectors" or not isinstance(self.net, str):
             raise InputError(
-                f"{type(self).__name__} takes features (n, d) and no network. Got {self.inputs_.modality}."
+                f"X: {type(self).__name__} takes features (n, d) and no network. Got {self.inputs_.modality}."
             )
         width = data.x.shape[1]
         scale, center = torch.ones(width), torch.zeros(width)

@@ -141,6 +141,8 @@ class DomainContextCalibration(Method, ClassifierMixin, Fields):  # type: ignore
     def _scores(self, X: Sequence[Any]) -> Doubles:
         """Return the scorer's answers, each made to sum to one."""
         check_texts(list(X))
+        if not callable(self.null) and not all(isinstance(text, str) for text in X):
+            raise InputError("X must hold texts; for other inputs give `null`, a function that makes null inputs.")
         score: Callable[[Any], Any] = getattr(self.scorer, "predict_proba", self.scorer)
         given = np.asarray(score(list(X)), dtype=np.float64)
         if given.ndim != 2 or len(given) != len(X):

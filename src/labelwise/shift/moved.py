@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from labelwise.supervision.beside import moderate
+
 Doubles = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.integer[Any]]
 
@@ -35,7 +37,7 @@ class Shape:
     @classmethod
     def of(cls, Z: Doubles, codes: Codes, n_classes: int) -> Shape:
         """Describe rows `Z` (n, d) of classes `codes` (n,)."""
-        middle = Z.mean(axis=0)
+        middle = moderate(Z, "X").mean(axis=0)
         _, lengths, axes = np.linalg.svd(Z - middle, full_matrices=False)
         kept = (lengths > 1e-6 * lengths.max(initial=1e-12)) & (
             np.arange(len(lengths)) < min(AXES, max(1, len(Z) // 10))

@@ -195,6 +195,8 @@ def checked_pictures(X: ArrayLike) -> Pictures:
         raise InputError(f"X must hold pictures of shape (n, h, w, c). Got shape {pictures.shape}.")
     if pictures.dtype == np.uint8:
         return pictures
+    if pictures.dtype.kind not in "biuf":
+        raise InputError(f"X must hold pictures of numbers. Got {pictures.dtype}.")
     pictures = pictures if pictures.dtype.kind == "f" else pictures.astype(np.float64)
     if not (np.isfinite(pictures).all() and pictures.min() >= 0 and pictures.max() <= 1):
         raise InputError("X must hold bytes, or finite floats in [0, 1]. Divide by 255, or pass uint8.")

@@ -117,10 +117,9 @@ class KeywordClasses(Method, ClassifierMixin, Fields):  # type: ignore[misc]
             if getattr(self, "encoder_", None) is None:
                 raise InputError("X holds texts, but fit was given vectors. Give vectors of the same kind.")
             return encode(self.encoder_, list(X))
-        if np.iscomplexobj(X):
-            raise InputError("Complex data not supported: X must hold real numbers.")
         try:
-            Z = np.asarray(X, dtype=np.float64)
+            given = np.asarray(X)
+            Z = np.empty(0) if given.dtype.kind == "c" else given.astype(np.float64)
         except (TypeError, ValueError):
             Z = np.empty(0)
         if Z.ndim != 2 or not len(Z) or not np.isfinite(Z).all():
