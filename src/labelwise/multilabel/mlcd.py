@@ -117,7 +117,7 @@ class MLCDPretraining(TransformerMixin, Learner):  # type: ignore[misc]
         self.check_fields()
         name = "X" if embeddings is None else "embeddings"
         if embeddings is None:
-            plain = X if issparse(X) else check_array(X, dtype=np.float64, allow_nd=True, input_name="X")
+            plain: Any = X if issparse(X) else check_array(X, dtype=np.float64, allow_nd=True, input_name="X")
             embeddings = plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
         Z = check_array(embeddings, dtype=np.float64, input_name=name)
         if len(Z) != len(X):
