@@ -337,7 +337,7 @@ def test_readers_keep_their_promise(harness, number):
 
 @pytest.mark.parametrize("columns", [0, 1])
 def test_a_code_beyond_the_columns_is_refused_by_losses_of_sums(columns):
-    with pytest.raises(InputError, match="codes from -1 to|reads a score for each"):
+    with pytest.raises(InputError, match=r"codes from -1 to|reads a score for each"):
         TaylorSoftmax()(torch.zeros(1, columns), torch.tensor([1]))
 
 
