@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,14 +235,6 @@ class Stage:
         found = state(self.place / self.scene.out)
         assert found == self.new, f"{where}: another result than undisturbed: {unlike(found, self.new)}"
         assert not litter(self.place, self.names), f"{where}: {litter(self.place, self.names)}"
-
-
-@contextmanager
-def prepared(nursery: Nursery, place: Path, *argv: str) -> Iterator[None]:
-    """Run a command that prepares a scene."""
-    end = nursery.run(Trial(list(argv), str(place)))
-    assert end.code == 0, end.err
-    yield
 
 
 Make = Callable[[Nursery, Path], Scene]

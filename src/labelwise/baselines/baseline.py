@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from labelwise.base import Card, Count, Fields, InputError, Method, Positive, Range
 from labelwise.baselines.families import Family, Setting, fit_all, settings, suitable
+from labelwise.parts.moments import centre_and_scale
 from labelwise.parts.out_of_fold import stratified_folds
 from labelwise.rows import checked_rows
 from labelwise.supervision import encode_classes
@@ -211,8 +212,7 @@ class BaselineRegressor(Method, RegressorMixin, Tuned):  # type: ignore[misc]
         known = ~np.isnan(y).any(axis=1)
         if not known.any():
             raise InputError("y holds no number: every target is NaN; label at least one row.")
-        self.center_, self.scale_ = y[known].mean(axis=0), y[known].std(axis=0)
-        self.scale_[self.scale_ == 0] = 1
+        self.center_, self.scale_ = (part[0] for part in centre_and_scale(y[known]))
         y = (y[known] - self.center_) / self.scale_
         self._tune(X[known], y[:, 0] if y.shape[1] == 1 else y, y.shape[1] + 1, image)
         return self

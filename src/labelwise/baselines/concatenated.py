@@ -20,6 +20,7 @@ from labelwise.base import Card, Count, InputError, NonNegative, Positive
 from labelwise.inputs import Inputs
 from labelwise.learner import MINI_BATCHES, Classifier, ClassLearner, Learner, Regressor, Train
 from labelwise.nets import Network
+from labelwise.parts.moments import centre_and_scale
 from labelwise.parts.out_of_fold import out_of_fold_proba
 from labelwise.parts.threads import few_threads
 
@@ -192,8 +193,7 @@ class ConcatenatedProbe(ClassLearner):
     def _stand_on(self, features: SideBySide, x: Tensor, rows: Rows) -> None:
         """Choose the weight decay, fit the probe on the labelled rows' features, and make both one network."""
         Z = self._forward(x[torch.as_tensor(rows.labelled)], features).double().numpy()
-        center, scale = Z.mean(axis=0), Z.std(axis=0)
-        scale = np.where(scale > 1e-12, scale, 1.0)
+        center, scale = (part[0] for part in centre_and_scale(Z))
         with few_threads(Z):
             rng = np.random.default_rng(self.seed_)
             self.penalty_, slopes, offsets = linear_probe((Z - center) / scale, rows, self.folds, rng)

@@ -29,14 +29,11 @@ def considered(run: str | Path, import_paths: Collection[str] | None = None) -> 
     InputError
         If there is no run, it was an audit only, or it is older than this table.
     """
-    file = Path(run) / "run.json"
-    if not file.is_file():
-        raise InputError(f"--run: {run} holds no run. Name a directory that `labelwise run` wrote.")
     advice: dict[str, Any] | None = read_info(run).get("advice")
     if advice is None or "considered" not in advice:
         why = "was an audit only, without a race" if advice is None else "is older, and does not tell why methods raced"
         raise InputError(f"--run: {run} {why}. Start a new run with `labelwise run`.")
-    with understood(file, RUN):
+    with understood(run, RUN):
         table = pd.DataFrame(advice["considered"], columns=COLUMNS)
     if import_paths is None:
         return table

@@ -21,6 +21,7 @@ from labelwise.learner import MINI_BATCHES, MultiLabelClassifier
 from labelwise.nets.bipartite import LinkNet
 from labelwise.parts.hypergraph import incidence, mixed_over_hyperedges
 from labelwise.parts.label_vectors import label_vectors
+from labelwise.parts.moments import centre_and_scale
 from labelwise.training import Batch, Data
 
 Doubles = NDArray[np.float64]
@@ -153,7 +154,8 @@ class HyperPAVE(MultiLabelClassifier):
             )
         if V.shape[1] == item_width:
             return np.asarray(self.inputs_.transform(V), dtype=np.float64)
-        return np.asarray((V - V.mean(axis=0)) / np.where(V.std(axis=0) > 0, V.std(axis=0), 1.0))
+        centre, scale = centre_and_scale(V)
+        return np.asarray((V - centre) / scale)
 
     def start(self, data: Data) -> None:
         """Count how many absences are known for each link."""

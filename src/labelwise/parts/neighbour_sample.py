@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from labelwise.parts.blocks import Block, spans
+from labelwise.parts.blocks import Block
 from labelwise.parts.neighbour_cells import BLOCK, Raw
 from labelwise.parts.neighbour_kernels import half_norms, keep_scores
 from labelwise.parts.neighbour_near import Asked, Near, asking, candidates, most_rows, ranks_of
@@ -68,7 +68,7 @@ def _best(rows: Raw, places: Indices, queries: Floats, m: int, span: Span) -> Bl
     """Return the `m` best scores of the queries among the rows of a span, and which rows they are, themselves left out."""
     scores = np.full((len(queries), m), -np.inf, dtype=np.float32)
     best = np.full((len(queries), m), -1, dtype=np.int64)
-    for first, last in (cut for block in inner(span) for cut in products_of(block)):
+    for first, last in inner(span, BLOCK):
         Z = rows.read(first, last)
         product = queries @ Z.T - half_norms(Z)
         own = np.flatnonzero((places >= first) & (places < last))
@@ -153,8 +153,3 @@ def _among_candidates(near: Near, known: Truth, width: int, k: int, queries: Ind
         exact = Z @ near.rows.read(place, place + 1)[0] - half_norms(Z)
         shares[i] = min(k, ((exact >= known.bar[query]) & (some != place)).sum()) / k
     return shares
-
-
-def products_of(span: Span) -> list[Span]:
-    """Cut a span into blocks of one product."""
-    return [(span[0] + start, span[0] + stop) for start, stop in spans(span[1] - span[0], BLOCK)]

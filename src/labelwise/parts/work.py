@@ -248,9 +248,9 @@ def parts(n: int, n_bytes: int = 0, most: int = 64) -> list[Span]:
     return spans(n, ROWS * max(1, -(-n // (ROWS * number))))
 
 
-def inner(span: Span) -> list[Span]:
+def inner(span: Span, size: int = ROWS) -> list[Span]:
     """Cut a span of `parts` into its blocks."""
-    return [(span[0] + start, span[0] + stop) for start, stop in spans(span[1] - span[0], ROWS)]
+    return [(span[0] + start, span[0] + stop) for start, stop in spans(span[1] - span[0], size)]
 
 
 class Work:

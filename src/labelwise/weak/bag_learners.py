@@ -15,6 +15,7 @@ from torch import Tensor
 from labelwise.base import Card, Fraction, InputError
 from labelwise.learner import ClassLearner, Learner, Train
 from labelwise.parts.bags import whole_bags
+from labelwise.parts.moments import centre_and_scale
 from labelwise.supervision import infer, read_proportions
 from labelwise.supervision.beside import moderate
 from labelwise.training import Batch, Data
@@ -268,8 +269,7 @@ class BagRegressor(RegressorMixin, BagLearner):  # type: ignore[misc]
         known = values[np.isfinite(values).all(1)]
         if not len(known):
             raise InputError("y: every bag has a missing mean (NaN). At least one bag needs all of its means.")
-        self.mean_, spread = known.mean(0), known.std(0)
-        self.spread_ = np.where(spread > 0, spread, 1.0)
+        self.mean_, self.spread_ = (part[0] for part in centre_and_scale(known))
         targets = ((values - self.mean_) / self.spread_)[found.need("bags")]
         return targets.astype(np.float32), np.isfinite(targets).all(1), values.shape[1]
 
